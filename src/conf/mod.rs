@@ -1,0 +1,1 @@
+//! rotad.yaml, and how a directory of job files becomes a snapshot.

@@ -1,0 +1,1 @@
+//! Where facts go: terminal, log file, journal.

@@ -1,0 +1,1 @@
+//! The privileged side: launch, signal, reap, adopt.
