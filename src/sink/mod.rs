@@ -1,1 +1,5 @@
-//! Where facts go: terminal, log file, journal.
+//! Where facts go: terminal, log file, journal, and the tail that is kept of each run.
+
+mod tail;
+
+pub use tail::{Line, Tail, TailEvent, Tails};

@@ -1,0 +1,195 @@
+//! What the engine shows of itself: the shapes of `--json` and of `/rotad/v1`, the same for both.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::job::{JobName, OnOverlap};
+use crate::wire::{Exit, Failure, Stream};
+
+/// How a run ended. Exactly one per run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Its leader ended by itself, or by a signal that was not ours.
+    Exited {
+        /// Code or signal and core flag.
+        exit: Exit,
+        /// The code is one of `success_codes`.
+        success: bool,
+    },
+    /// Its time was up and it was stopped.
+    TimedOut {
+        /// How the leader ended then.
+        exit: Exit,
+    },
+    /// It was stopped on request, by replacement, or because the daemon stops.
+    Stopped {
+        /// How the leader ended then.
+        exit: Exit,
+        /// Why: `request`, `replaced`, `shutdown`.
+        why: String,
+    },
+    /// No program ran.
+    CouldNotStart {
+        /// The step that failed.
+        failure: Failure,
+        /// The same as a sentence.
+        message: String,
+    },
+    /// Nobody knows: warden or machine went away under it.
+    Lost,
+}
+
+impl Outcome {
+    /// The run did what it should.
+    pub fn success(&self) -> bool {
+        matches!(self, Outcome::Exited { success: true, .. })
+    }
+}
+
+/// What became of a slot. Exactly one per slot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verdict", rename_all = "kebab-case")]
+pub enum Verdict {
+    /// It was run, as this run.
+    Ran {
+        /// Its id, as text.
+        run: String,
+    },
+    /// It was let go by a rule. `why` is a stable code: `overlap`, `stopping`, `limit`.
+    Skipped {
+        /// The code.
+        why: String,
+    },
+    /// It passed while nobody watched. `why`: `unwatched`.
+    Missed {
+        /// The code.
+        why: String,
+    },
+    /// A newer slot of the job took its place before it could start.
+    Superseded,
+}
+
+/// A verdict with its slot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerdictView {
+    /// The planned instant.
+    pub slot: Timestamp,
+    /// What became of it.
+    #[serde(flatten)]
+    pub verdict: Verdict,
+    /// For a row that stands for several missed slots: how many.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub count: Option<u64>,
+}
+
+/// A run, going on or over.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunView {
+    /// Its id, as text.
+    pub run: String,
+    /// Of which job.
+    pub job: JobName,
+    /// The slot it carries out; absent when requested.
+    pub slot: Option<Timestamp>,
+    /// `starting`, `running`, `stopping`, `draining`, `over`.
+    pub state: String,
+    /// Leader, while there is one.
+    pub pid: Option<i32>,
+    /// When the program started.
+    pub started: Option<Timestamp>,
+    /// When the leader was gone.
+    pub ended: Option<Timestamp>,
+    /// How it ended.
+    #[serde(flatten, skip_serializing_if = "Option::is_none", default)]
+    pub outcome: Option<Outcome>,
+    /// CPU time, user and system, in seconds.
+    pub cpu_seconds: Option<f64>,
+    /// Largest resident set, in KiB.
+    pub max_rss_kib: Option<u64>,
+    /// Bytes of output received: stdout and stderr.
+    pub output_bytes: BTreeMap<Stream, u64>,
+    /// Bytes of output that were not kept.
+    pub output_dropped: u64,
+    /// Processes that were still there when it was booked.
+    pub left_behind: u32,
+}
+
+/// A job and what is going on with it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobView {
+    /// Its name.
+    pub name: JobName,
+    /// Its file in `conf.d`.
+    pub file: String,
+    /// `enable` of the file.
+    pub enable: bool,
+    /// The file is broken since: this is its last good definition.
+    pub broken: bool,
+    /// Schedule text; absent: on demand.
+    pub schedule: Option<String>,
+    /// Dialect of the schedule.
+    pub dialect: Option<String>,
+    /// Zone of the schedule.
+    pub timezone: Option<String>,
+    /// Next slot.
+    pub next: Option<Timestamp>,
+    /// Program and arguments, or the script.
+    pub command: Vec<String>,
+    /// The user it runs as.
+    pub user: String,
+    /// What an overlapping slot does.
+    pub on_overlap: OnOverlap,
+    /// Runs that go on.
+    pub running: Vec<RunView>,
+    /// The run that ended last.
+    pub last: Option<RunView>,
+    /// Newest verdicts first, a few.
+    pub verdicts: Vec<VerdictView>,
+    /// Labels of the file.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A file of `conf.d` that has something to say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FileView {
+    /// Its name.
+    pub file: String,
+    /// The job it defines now (its last good definition, where it is broken).
+    pub job: Option<JobName>,
+    /// What is wrong or doubtful.
+    pub findings: Vec<crate::job::Finding>,
+}
+
+/// The daemon in a few numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StatusView {
+    /// Of this program.
+    pub version: String,
+    /// The warden's start.
+    pub started: Timestamp,
+    /// Engines before this one.
+    pub engine_restarts: u32,
+    /// Jobs known, disabled ones among them.
+    pub jobs: usize,
+    /// Jobs that are never due by their files' word.
+    pub disabled: usize,
+    /// Runs that go on.
+    pub running: usize,
+    /// Files that are broken.
+    pub broken_files: usize,
+    /// Warnings in good files.
+    pub warnings: usize,
+    /// The next slot, and whose.
+    pub next: Option<(JobName, Timestamp)>,
+    /// Runs ended since the engine started, by outcome word.
+    pub outcomes: BTreeMap<String, u64>,
+    /// Bytes of output that were not kept, all runs.
+    pub output_dropped: u64,
+    /// How `conf.d` is watched: `inotify`, or `polling` with the reason.
+    pub watch: String,
+    /// The daemon is stopping.
+    pub stopping: bool,
+}

@@ -1,0 +1,168 @@
+//! One end of the socketpair: whole messages in and out, with their file descriptors.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, setsockopt,
+    socketpair, sockopt,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{BadMessage, MAX_FDS, MAX_MESSAGE, decode, encode};
+
+/// One end of the socketpair between warden and engine. The descriptor itself blocks; each call says whether it waits.
+#[derive(Debug)]
+pub struct Link {
+    socket: OwnedFd,
+}
+
+/// What [`Link::receive`] brings.
+#[derive(Debug)]
+pub enum Received<M> {
+    /// A message and the descriptors beside it.
+    Message(M, Vec<OwnedFd>),
+    /// Nothing now (only when not waiting).
+    Nothing,
+    /// The other end is gone.
+    Closed,
+}
+
+impl Link {
+    /// Both ends, close-on-exec.
+    pub fn pair() -> io::Result<(Link, Link)> {
+        let (one, other) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+        for end in [&one, &other] {
+            // Room for some plans on their way; the kernel takes what its limit allows.
+            setsockopt(end, sockopt::SndBuf, &(1 << 20))?;
+        }
+        Ok((Link { socket: one }, Link { socket: other }))
+    }
+
+    /// An end that was inherited.
+    pub fn from_socket(socket: OwnedFd) -> Link {
+        Link { socket }
+    }
+
+    /// Sends one message. With `wait` false a full socket answers [`io::ErrorKind::WouldBlock`] and nothing was sent.
+    pub fn send<M: Serialize>(&self, message: &M, fds: &[BorrowedFd<'_>], wait: bool) -> io::Result<()> {
+        let packet = encode(message).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        self.send_packet(&packet, fds, wait)
+    }
+
+    /// Sends what [`encode`] made.
+    pub fn send_packet(&self, packet: &[u8], fds: &[BorrowedFd<'_>], wait: bool) -> io::Result<()> {
+        let raw: Vec<RawFd> = fds.iter().map(AsRawFd::as_raw_fd).collect();
+        let rights = [ControlMessage::ScmRights(&raw)];
+        let control: &[ControlMessage<'_>] = if raw.is_empty() { &[] } else { &rights };
+        let mut flags = MsgFlags::MSG_NOSIGNAL;
+        if !wait {
+            flags |= MsgFlags::MSG_DONTWAIT;
+        }
+        loop {
+            match sendmsg::<()>(self.socket.as_raw_fd(), &[IoSlice::new(packet)], control, flags, None) {
+                Ok(_) => return Ok(()),
+                Err(Errno::EINTR) => continue,
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+
+    /// Receives one message. A packet that is cut, or that is no message, is an error of kind
+    /// [`io::ErrorKind::InvalidData`]; its descriptors are closed.
+    pub fn receive<M: DeserializeOwned>(&self, wait: bool, buffer: &mut Vec<u8>) -> io::Result<Received<M>> {
+        buffer.resize(MAX_MESSAGE, 0);
+        let mut space = nix::cmsg_space!([RawFd; MAX_FDS]);
+        let mut flags = MsgFlags::MSG_CMSG_CLOEXEC;
+        if !wait {
+            flags |= MsgFlags::MSG_DONTWAIT;
+        }
+        let mut parts = [IoSliceMut::new(buffer)];
+        let (length, cut, fds) = loop {
+            match recvmsg::<()>(self.socket.as_raw_fd(), &mut parts, Some(&mut space), flags) {
+                Ok(packet) => {
+                    let mut fds = Vec::new();
+                    for control in packet.cmsgs()? {
+                        if let ControlMessageOwned::ScmRights(raw) = control {
+                            fds.extend(raw.into_iter().map(own));
+                        }
+                    }
+                    let cut = packet.flags.intersects(MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC);
+                    break (packet.bytes, cut, fds);
+                }
+                Err(Errno::EINTR) => continue,
+                Err(Errno::EAGAIN) => return Ok(Received::Nothing),
+                Err(Errno::ECONNRESET) => return Ok(Received::Closed),
+                Err(errno) => return Err(errno.into()),
+            }
+        };
+        if length == 0 {
+            return Ok(Received::Closed);
+        }
+        let bad = |error: BadMessage| io::Error::new(io::ErrorKind::InvalidData, error);
+        if cut {
+            return Err(bad(BadMessage("longer than a message".into())));
+        }
+        decode(&buffer[..length]).map(|message| Received::Message(message, fds)).map_err(bad)
+    }
+}
+
+/// Takes over a descriptor that the kernel has just put into this process.
+#[allow(unsafe_code, reason = "descriptors arrive from recvmsg as numbers; nothing else can own them")]
+fn own(raw: RawFd) -> OwnedFd {
+    // SAFETY: the kernel made this descriptor for us in the recvmsg call above, and nobody else knows its number.
+    unsafe { OwnedFd::from_raw_fd(raw) }
+}
+
+impl AsFd for Link {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl AsRawFd for Link {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::ToWarden;
+
+    #[test]
+    fn messages_and_descriptors_arrive_whole_and_in_order() {
+        let (one, other) = Link::pair().unwrap();
+        let mut buffer = Vec::new();
+        one.send(&ToWarden::Pong { count: 1 }, &[], true).unwrap();
+        let file = std::fs::File::open("/dev/null").unwrap();
+        one.send(&ToWarden::Ready, &[file.as_fd(), file.as_fd()], true).unwrap();
+        match other.receive::<ToWarden>(true, &mut buffer).unwrap() {
+            Received::Message(ToWarden::Pong { count: 1 }, fds) => assert!(fds.is_empty()),
+            unexpected => panic!("{unexpected:?}"),
+        }
+        match other.receive::<ToWarden>(false, &mut buffer).unwrap() {
+            Received::Message(ToWarden::Ready, fds) => assert_eq!(fds.len(), 2),
+            unexpected => panic!("{unexpected:?}"),
+        }
+        assert!(matches!(other.receive::<ToWarden>(false, &mut buffer).unwrap(), Received::Nothing));
+        drop(one);
+        assert!(matches!(other.receive::<ToWarden>(false, &mut buffer).unwrap(), Received::Closed));
+    }
+
+    #[test]
+    fn the_longest_message_passes_and_a_longer_one_is_refused_by_both_ends() {
+        let (one, other) = Link::pair().unwrap();
+        let mut buffer = Vec::new();
+        let long = ToWarden::Mark { mark: vec![7; MAX_MESSAGE - 16] };
+        one.send(&long, &[], true).unwrap();
+        assert!(
+            matches!(other.receive::<ToWarden>(true, &mut buffer).unwrap(), Received::Message(message, _) if message == long)
+        );
+        one.send_packet(&vec![0; MAX_MESSAGE + 1], &[], true).unwrap();
+        assert_eq!(other.receive::<ToWarden>(true, &mut buffer).unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
+}
