@@ -133,13 +133,13 @@ impl Endpoint {
                     false => whole(Answer::started(run, &job)),
                 }
             }
-            Call::RunOutput { run, follow } => {
+            Call::RunOutput { run, follow, lines } => {
                 let view = engine.ask(|reply| Request::Run(run, reply))?;
-                Ok(Reply::Stream(stream::Stream::run(run, view.job, follow)))
+                Ok(Reply::Stream(stream::Stream::run(run, view.job, follow).lines(lines)))
             }
-            Call::JobOutput { name, follow, runs } => {
+            Call::JobOutput { name, follow, runs, lines } => {
                 let view = engine.ask(|reply| Request::Job(name, reply))?;
-                Ok(Reply::Stream(stream::Stream::job(view.name, follow, runs)))
+                Ok(Reply::Stream(stream::Stream::job(view.name, follow, runs).lines(lines)))
             }
         }
     }

@@ -52,6 +52,8 @@ pub enum Call {
         follow: bool,
         /// So many runs back.
         runs: usize,
+        /// Of each run, begin with at most so many lines.
+        lines: Option<usize>,
     },
     /// One run.
     Run(RunId),
@@ -63,6 +65,8 @@ pub enum Call {
         run: RunId,
         /// And prints, until it is over.
         follow: bool,
+        /// Begin with at most so many lines.
+        lines: Option<usize>,
     },
     /// Files with findings.
     Findings,
@@ -104,9 +108,16 @@ pub const ROUTES: [Route; 11] = [
     Route {
         method: "GET",
         path: "/jobs/NAME/output",
-        query: &["follow=1", "runs=N"],
+        query: &["follow=1", "runs=N", "lines=N"],
         summary: "what the last run of a job printed, or the last N; then whatever its runs print",
-        call: |given| Ok(Call::JobOutput { name: given.name()?, follow: given.follow()?, runs: given.runs()? }),
+        call: |given| {
+            Ok(Call::JobOutput {
+                name: given.name()?,
+                follow: given.follow()?,
+                runs: given.runs()?,
+                lines: given.lines()?,
+            })
+        },
     },
     Route {
         method: "GET",
@@ -125,9 +136,9 @@ pub const ROUTES: [Route; 11] = [
     Route {
         method: "GET",
         path: "/runs/ID/output",
-        query: &["follow=1"],
+        query: &["follow=1", "lines=N"],
         summary: "what a run printed, and prints until it is over",
-        call: |given| Ok(Call::RunOutput { run: given.run()?, follow: given.follow()? }),
+        call: |given| Ok(Call::RunOutput { run: given.run()?, follow: given.follow()?, lines: given.lines()? }),
     },
     Route {
         method: "GET",
@@ -213,6 +224,11 @@ impl Given<'_> {
         }
     }
 
+    fn lines(&self) -> Result<Option<usize>, Problem> {
+        let bad = |_| Problem::new(400, "bad-query", "lines is a number");
+        self.value("lines").map(|lines| lines.parse().map_err(bad)).transpose()
+    }
+
     fn runs(&self) -> Result<usize, Problem> {
         let bad = || Problem::new(400, "bad-query", format!("runs is a number from 0 to {MAX_RUNS}"));
         let runs = self.value("runs").map_or(Ok(1), str::parse).map_err(|_| bad())?;
@@ -272,12 +288,12 @@ mod tests {
             ("POST", "/jobs/a/stop".into(), Call::StopJob(name("a"))),
             (
                 "GET",
-                "/jobs/a/output?follow=1&runs=3".into(),
-                Call::JobOutput { name: name("a"), follow: true, runs: 3 },
+                "/jobs/a/output?follow=1&runs=3&lines=9".into(),
+                Call::JobOutput { name: name("a"), follow: true, runs: 3, lines: Some(9) },
             ),
             ("GET", format!("/runs/{run}"), Call::Run(run)),
             ("POST", format!("/runs/{run}/stop"), Call::StopRun(run)),
-            ("GET", format!("/runs/{run}/output"), Call::RunOutput { run, follow: false }),
+            ("GET", format!("/runs/{run}/output"), Call::RunOutput { run, follow: false, lines: None }),
             ("GET", "/findings".into(), Call::Findings),
             ("POST", "/reload".into(), Call::Reload),
         ] {
@@ -308,6 +324,7 @@ mod tests {
             ("POST", "/rotad/v1/status", 405, "wrong-method"),
             ("GET", "/rotad/v1/status?x=1", 400, "bad-query"),
             ("GET", "/rotad/v1/jobs/a/output?follow=yes", 400, "bad-query"),
+            ("GET", "/rotad/v1/jobs/a/output?lines=-1", 400, "bad-query"),
             ("GET", "/rotad/v1/jobs/a/output?runs=101", 400, "bad-query"),
             ("GET", "/rotad/v1/jobs/a/output?runs=99999999999999999999", 400, "bad-query"),
         ] {

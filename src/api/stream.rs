@@ -14,7 +14,7 @@ use crate::sink::{Line, TailEvent, Tails};
 use crate::wire::RunId;
 
 /// A blank line is sent after so much silence: a write is the only way to learn that the client is gone.
-const HEARTBEAT: Duration = Duration::from_secs(5);
+const HEARTBEAT: Duration = Duration::from_secs(2);
 /// A run's output is over a little before the run is booked: how often the engine is asked in between.
 const ASK_AGAIN: Duration = Duration::from_millis(20);
 
@@ -23,6 +23,7 @@ const ASK_AGAIN: Duration = Duration::from_millis(20);
 pub struct Stream {
     of: Of,
     follow: bool,
+    lines: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -34,12 +35,17 @@ enum Of {
 impl Stream {
     /// The output of one run.
     pub fn run(run: RunId, job: JobName, follow: bool) -> Self {
-        Self { of: Of::Run(run, job), follow }
+        Self { of: Of::Run(run, job), follow, lines: None }
     }
 
     /// The output of the last `runs` runs of a job, and of those to come.
     pub fn job(job: JobName, follow: bool, runs: usize) -> Self {
-        Self { of: Of::Job(job, runs), follow }
+        Self { of: Of::Job(job, runs), follow, lines: None }
+    }
+
+    /// Of what is kept, at most the last `lines` of each run.
+    pub fn lines(self, lines: Option<usize>) -> Self {
+        Self { lines, ..self }
     }
 
     /// Writes head and records.
@@ -47,7 +53,14 @@ impl Stream {
         let more = if chunked { "Transfer-Encoding: chunked\r\n" } else { "" };
         out.write_all(head(200, "application/x-ndjson", more).as_bytes())?;
         out.flush()?;
-        let mut writer = Writer { engine, out, chunked, written: Instant::now(), ending: Vec::new() };
+        let mut writer = Writer {
+            engine,
+            out,
+            chunked,
+            most: self.lines.unwrap_or(usize::MAX),
+            written: Instant::now(),
+            ending: Vec::new(),
+        };
         match (self.of, self.follow) {
             (Of::Run(run, job), true) => writer.follow_run(tails, run, &job)?,
             (Of::Run(run, job), false) => writer.kept(tails, run, &job).map(drop)?,
@@ -66,6 +79,8 @@ struct Writer<'a, W> {
     engine: &'a Engine,
     out: W,
     chunked: bool,
+    /// Lines of each run, of those that are kept.
+    most: usize,
     written: Instant,
     /// Runs whose output is over, and which are not yet booked.
     ending: Vec<RunId>,
@@ -148,16 +163,25 @@ impl<W: Write> Writer<'_, W> {
         }
     }
 
-    fn lines(&mut self, run: RunId, skipped: u64, lines: Vec<Line>) -> io::Result<()> {
+    fn lines(&mut self, run: RunId, skipped: u64, mut lines: Vec<Line>) -> io::Result<()> {
+        if lines.len() > self.most {
+            // Who asks for the last lines knows that there are others.
+            lines.drain(..lines.len() - self.most);
+            return lines.into_iter().try_for_each(|line| self.line(run, line));
+        }
         if skipped > 0 {
             self.record(&Record::Skipped { skipped, run: run.to_string() })?;
         }
-        lines.into_iter().try_for_each(|line| self.record(&Record::Line(LineRecord::new(run, line))))
+        lines.into_iter().try_for_each(|line| self.line(run, line))
+    }
+
+    fn line(&mut self, run: RunId, line: Line) -> io::Result<()> {
+        self.record(&Record::Line(LineRecord::new(run, line)))
     }
 
     fn event(&mut self, run: RunId, event: TailEvent) -> io::Result<()> {
         match event {
-            TailEvent::Line(line) => self.record(&Record::Line(LineRecord::new(run, line))),
+            TailEvent::Line(line) => self.line(run, line),
             TailEvent::Dropped(dropped) => self.record(&Record::Dropped { dropped, run: run.to_string() }),
             TailEvent::Over => {
                 self.ending.push(run);
