@@ -7,6 +7,6 @@ use std::process::ExitCode;
 pub struct Next {}
 
 /// Carries it out.
-pub fn run(_args: Next) -> ExitCode {
+pub fn run(_args: &Next) -> ExitCode {
     super::Exit::Failed.into()
 }
