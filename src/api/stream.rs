@@ -1,5 +1,6 @@
 //! Output as a stream of [`Record`]s: what is kept of a run or a job, then whatever comes, until the run is over or the
-//! client is gone. Every record is flushed by itself, so that a line is seen while its job still runs.
+//! client is gone. Records are held back only while more are already waiting, so that a line is seen while its job still
+//! runs, and a job that prints much is kept up with.
 
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -15,6 +16,8 @@ use crate::wire::RunId;
 
 /// A blank line is sent after so much silence: a write is the only way to learn that the client is gone.
 const HEARTBEAT: Duration = Duration::from_secs(2);
+/// Bytes of records that are held back at most.
+const BATCH: usize = 64 << 10;
 /// A run's output is over a little before the run is booked: how long to wait before the engine is asked again, at first
 /// and at most. (A program may close its output long before it ends.)
 const ASK_AGAIN: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
@@ -58,6 +61,7 @@ impl Stream {
             engine,
             out,
             chunked,
+            batch: Vec::new(),
             most: self.lines.unwrap_or(usize::MAX),
             written: Instant::now(),
             ending: Vec::new(),
@@ -82,6 +86,8 @@ struct Writer<'a, W> {
     engine: &'a Engine,
     out: W,
     chunked: bool,
+    /// Records that are held back.
+    batch: Vec<u8>,
     /// Lines of each run, of those that are kept.
     most: usize,
     written: Instant,
@@ -121,7 +127,7 @@ impl<W: Write> Writer<'_, W> {
             None => self.over(run),
         }
         while let Some(receiver) = &events {
-            match receiver.recv_timeout(HEARTBEAT) {
+            match self.wait(receiver, HEARTBEAT)? {
                 Ok(TailEvent::Over) | Err(RecvTimeoutError::Disconnected) => {
                     self.over(run);
                     events = None;
@@ -133,6 +139,7 @@ impl<W: Write> Writer<'_, W> {
         while !self.ending.is_empty() {
             self.settle()?;
             if !self.ending.is_empty() {
+                self.flush()?;
                 std::thread::sleep(self.patience);
             }
         }
@@ -149,7 +156,7 @@ impl<W: Write> Writer<'_, W> {
         let mut current = seams.last().map(|(run, _)| *run);
         loop {
             let patience = if self.ending.is_empty() { HEARTBEAT } else { self.patience };
-            match events.recv_timeout(patience) {
+            match self.wait(&events, patience)? {
                 Ok((run, event)) => {
                     if let Some((_, seam)) = seams.iter_mut().find(|(of, _)| *of == run)
                         && seam.holds(&event)
@@ -222,29 +229,45 @@ impl<W: Write> Writer<'_, W> {
         self.engine.ask(|reply| Request::Run(run, reply))
     }
 
+    /// The next event. Before it waits, what was held back is sent.
+    fn wait<E>(&mut self, events: &Receiver<E>, patience: Duration) -> io::Result<Result<E, RecvTimeoutError>> {
+        if let Ok(event) = events.try_recv() {
+            return Ok(Ok(event));
+        }
+        self.flush()?;
+        Ok(events.recv_timeout(patience))
+    }
+
     fn heartbeat(&mut self) -> io::Result<()> {
-        if self.written.elapsed() >= HEARTBEAT { self.chunk(b"\n") } else { Ok(()) }
+        if self.written.elapsed() < HEARTBEAT {
+            return Ok(());
+        }
+        self.batch.push(b'\n');
+        self.flush()
     }
 
     fn record(&mut self, record: &Record) -> io::Result<()> {
-        let mut text = serde_json::to_vec(record)?;
-        text.push(b'\n');
-        self.chunk(&text)
+        serde_json::to_writer(&mut self.batch, record)?;
+        self.batch.push(b'\n');
+        if self.batch.len() < BATCH { Ok(()) } else { self.flush() }
     }
 
-    fn chunk(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if self.chunked {
-            write!(self.out, "{:x}\r\n", bytes.len())?;
+    fn flush(&mut self) -> io::Result<()> {
+        if self.batch.is_empty() {
+            return Ok(());
         }
-        self.out.write_all(bytes)?;
         if self.chunked {
-            self.out.write_all(b"\r\n")?;
+            write!(self.out, "{:x}\r\n", self.batch.len())?;
+            self.batch.extend_from_slice(b"\r\n");
         }
+        self.out.write_all(&self.batch)?;
+        self.batch.clear();
         self.written = Instant::now();
         self.out.flush()
     }
 
     fn finish(mut self) -> io::Result<()> {
+        self.flush()?;
         if self.chunked {
             self.out.write_all(b"0\r\n\r\n")?;
         }
