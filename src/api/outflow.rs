@@ -86,6 +86,6 @@ mod tests {
         let text = String::from_utf8(bytes).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         assert!(head.contains("Transfer-Encoding: chunked"));
-        assert_eq!(body, "1e\r\n{\"gone\":\"1\"}\n{\"gone\":\"2\"}\n\r\n0\r\n\r\n");
+        assert_eq!(body, "1a\r\n{\"gone\":\"1\"}\n{\"gone\":\"2\"}\n\r\n0\r\n\r\n");
     }
 }
