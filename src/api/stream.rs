@@ -106,8 +106,9 @@ impl<W: Write> Writer<'_, W> {
             // Lines told or known to be lost, and the last of them.
             let mut known = tail.skipped + tail.lines.len() as u64;
             let mut last = tail.lines.last().cloned();
+            let mut over = tail.over;
             self.lines(run, tail.skipped, tail.lines)?;
-            while !tail.over {
+            while !over {
                 match self.wait(&events, HEARTBEAT)? {
                     Ok(TailEvent::Line(line)) => {
                         known += 1;
@@ -118,12 +119,12 @@ impl<W: Write> Writer<'_, W> {
                         known += count;
                         self.dropped(run, count)?;
                     }
-                    Ok(TailEvent::Over) => break,
+                    Ok(TailEvent::Over) => over = true,
                     Err(RecvTimeoutError::Timeout) => self.out.heartbeat()?,
                     // The run has printed its last faster than this could be told: that is still kept.
                     Err(RecvTimeoutError::Disconnected) => {
                         self.rest(run, tails.of(run).unwrap_or_default(), known, last.as_ref())?;
-                        break;
+                        over = true;
                     }
                 }
             }
