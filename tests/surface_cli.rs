@@ -157,6 +157,8 @@ fn without_a_daemon_there_is_a_sentence_and_a_code() {
     ends(&output, 69);
     assert!(stderr(&output).contains(path));
     ends(&rota(&["-c", "/does/not/exist", "status"]).output().unwrap(), 2);
+    let checked = rota(&["check", "-c", config.to_str().unwrap(), "--json"]).output().unwrap();
+    assert!(!stderr(&checked).contains("rotad running"), "check needs no daemon, and has a -c of its own");
     let output = rota(&["--socket", path, "version"]).output().unwrap();
     ends(&output, 0);
     assert!(stdout(&output).contains("rotad does not answer"));
