@@ -25,7 +25,10 @@ fn ends(output: &Output, code: i32) {
 fn reading_verbs_speak_text_and_json() {
     let daemon = Daemon::start();
     for (args, texts) in [
-        (&["status"][..], &["rotad     0.1.0, up 3 h", "5 jobs", "backup at", "140 ok", "1 broken", "restarted 1"][..]),
+        (
+            &["status"][..],
+            &["rotad     0.1.0, up 3 h", "5 jobs", "backup at", "140 ok", "1 broken", "started anew 1 time"][..],
+        ),
         (&["list"], &["JOB", "exit 3, ", "in 4 min", "armed, broken", "running", "on demand", "disabled", "0 3 * * *"]),
         (&["list"], &["broken.yaml:2:1: error[unknown-key]: there is no key 'shedule'", "hint: did you mean"]),
         (&["show", "backup"], &["/usr/bin/backup '--all data'", "vixie, Europe/Berlin", "missed (unwatched), 3 slots"]),
@@ -137,7 +140,7 @@ fn reload_tells_broken_files_and_still_succeeds() {
     let output = daemon.rota(&["reload"]);
     ends(&output, 0);
     assert!(stdout(&output).starts_with("5 jobs (1 disabled), next backup at "));
-    assert!(stderr(&output).contains("1 files are broken") && stderr(&output).contains("error[unknown-key]"));
+    assert!(stderr(&output).contains("1 broken file:") && stderr(&output).contains("error[unknown-key]"));
 }
 
 #[test]
