@@ -8,7 +8,7 @@
 use chrono::DateTime;
 use cron::Schedule;
 
-use super::days::{Days, Leap, any_dom, any_dow};
+use super::days::{Days, YearKind, any_dom, any_dow};
 use super::field::{Set, Unit};
 
 /// Wall time as microseconds since 1970-01-01 00:00:00 on the wall.
@@ -79,7 +79,7 @@ pub(super) struct Calendar {
 #[derive(Clone, Debug)]
 struct Part {
     schedule: Schedule,
-    leap: Leap,
+    leap: YearKind,
 }
 
 impl Calendar {
@@ -164,9 +164,9 @@ enum InYear {
 impl Part {
     fn in_year(&self, year: i32, begin: Wall) -> Option<InYear> {
         let fits = match self.leap {
-            Leap::Any => true,
-            Leap::Leap => is_leap(year),
-            Leap::Common => !is_leap(year),
+            YearKind::Any => true,
+            YearKind::Leap => is_leap(year),
+            YearKind::Common => !is_leap(year),
         };
         if !fits {
             return Some(InYear::NotBefore(year + 1));
@@ -181,7 +181,7 @@ impl Part {
         let found = found.timestamp() * SECOND;
         Some(match year_of(found) {
             found_in if found_in == stand_in => InYear::At(found + shift),
-            found_in if stand_in == year && self.leap == Leap::Any => InYear::NotBefore(found_in),
+            found_in if stand_in == year && self.leap == YearKind::Any => InYear::NotBefore(found_in),
             _ => InYear::NotBefore(year + 1),
         })
     }

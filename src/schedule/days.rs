@@ -8,7 +8,7 @@ use super::field::{Set, Unit};
 
 /// In which years a box counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Leap {
+pub(super) enum YearKind {
     Any,
     Leap,
     Common,
@@ -21,15 +21,15 @@ pub(super) struct Days {
     pub(super) doms: Set,
     /// Sunday is 0.
     pub(super) dows: Set,
-    pub(super) leap: Leap,
+    pub(super) leap: YearKind,
 }
 
 /// The months of one length: `(length, months, years in which it is so)`.
-const LENGTHS: [(u32, Set, Leap); 4] = [
-    (31, Set(1 << 1 | 1 << 3 | 1 << 5 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 12), Leap::Any),
-    (30, Set(1 << 4 | 1 << 6 | 1 << 9 | 1 << 11), Leap::Any),
-    (29, Set(1 << 2), Leap::Leap),
-    (28, Set(1 << 2), Leap::Common),
+const LENGTHS: [(u32, Set, YearKind); 4] = [
+    (31, Set(1 << 1 | 1 << 3 | 1 << 5 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 12), YearKind::Any),
+    (30, Set(1 << 4 | 1 << 6 | 1 << 9 | 1 << 11), YearKind::Any),
+    (29, Set(1 << 2), YearKind::Leap),
+    (28, Set(1 << 2), YearKind::Common),
 ];
 
 const MON: Set = Set(1 << 1);
@@ -50,7 +50,7 @@ impl DayUnion {
 
     /// Days that are both in `doms` and in `dows`.
     pub(super) fn add(&mut self, doms: Set, dows: Set) {
-        self.push(Days { months: self.months, doms, dows, leap: Leap::Any });
+        self.push(Days { months: self.months, doms, dows, leap: YearKind::Any });
     }
 
     /// Like [`add`](Self::add), but the days of month depend on how many days the month has.
