@@ -68,6 +68,13 @@ impl Setup {
         self
     }
 
+    /// More lines for the configuration.
+    pub fn configure(mut self, lines: &str) -> Setup {
+        self.config.push('\n');
+        self.config.push_str(lines);
+        self
+    }
+
     /// A variable in the daemon's environment.
     pub fn env(mut self, key: &str, value: &str) -> Setup {
         self.environment.push((key.to_owned(), value.to_owned()));
