@@ -75,7 +75,7 @@ pub fn main() -> ExitCode {
         Verb::Logs(verb) => verb.run(&place),
         Verb::Reload(verb) => verb.run(&place),
         Verb::Version(verb) => verb.run(&place),
-        Verb::Next(verb) => return next::run(verb),
+        Verb::Next(verb) => return next::run(&verb),
         Verb::Check(verb) => return check::run(verb),
     };
     match done {

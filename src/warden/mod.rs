@@ -111,8 +111,10 @@ fn configure(file: Option<&Path>, voice: Voice) -> Result<(Config, bool), u8> {
     let default = Path::new("/etc/rotad/rotad.yaml");
     let file = file.or_else(|| default.exists().then_some(default));
     let Some(file) = file else {
-        let (config, findings) = Config::first_look();
-        findings.iter().for_each(|finding| voice.say(Level::Warning, format_args!("{finding}")));
+        let config = Config::first_look().map_err(|findings| {
+            findings.iter().for_each(|finding| voice.say(Level::Error, format_args!("{finding}")));
+            exit::CONFIG
+        })?;
         voice.say(Level::Info, format_args!("first look: no configuration, jobs from {}", config.conf_d.display()));
         return Ok((config, true));
     };
