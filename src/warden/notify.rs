@@ -18,10 +18,6 @@ impl Notifier {
         tell(&[NotifyState::Ready]);
     }
 
-    /// Whether [`Self::ready`] was said.
-    pub fn is_ready(&self) -> bool {
-        self.ready
-    }
 
     /// A reload begins.
     pub fn reloading(&mut self) {
