@@ -7,17 +7,14 @@ use sd_notify::NotifyState;
 /// The line to systemd.
 #[derive(Debug, Default)]
 pub struct Notifier {
-    ready: bool,
     reloading: bool,
 }
 
 impl Notifier {
     /// The first snapshot is armed, the socket answers.
-    pub fn ready(&mut self) {
-        self.ready = true;
+    pub fn ready(&self) {
         tell(&[NotifyState::Ready]);
     }
-
 
     /// A reload begins.
     pub fn reloading(&mut self) {
