@@ -1,11 +1,13 @@
 //! What schedules promise, by the numbers of the fault list (a1 … a17).
 
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
+
 use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
-use rotad::schedule::{Dialect, Event, Kind, Schedule, ScheduleError, parse_zone};
+use rotad::schedule::{Dialect, Event, Schedule, ScheduleError, parse_zone};
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
@@ -133,6 +135,8 @@ fn a11_searches_end_where_the_originals_end() {
     let leap_day = parse("0 0 29 2 *", Dialect::Robfig);
     assert_eq!(slots(&leap_day, "2096-03-01T00:00:00Z", 1), [] as [&str; 0]);
     assert_eq!(slots(&leap_day, "2099-01-01T00:00:00Z", 1), ["2104-02-29T00:00:00+00:00"]);
+    assert_eq!(slots(&leap_day, "2098-12-31T23:59:59Z", 1), ["2104-02-29T00:00:00+00:00"]);
+    assert_eq!(slots(&leap_day, "2098-12-31T23:59:58Z", 1), [] as [&str; 0]);
     let vixie = parse("0 0 29 2 *", Dialect::Vixie);
     assert_eq!(slots(&vixie, "2096-03-01T00:00:00Z", 1), ["2104-02-29T00:00:00+00:00"]);
     // A 29 February on a Sunday: 2088, then 2128.
@@ -312,7 +316,11 @@ fn upcoming_tells_gaps_folds_and_losses() {
         ["FoldFirst 2026-11-01T05:30:00Z", "FoldSecond 2026-11-01T06:30:00Z", "Plain 2026-11-02T06:30:00Z"]
     );
     assert_eq!(kinds("30 1 * * *", Dialect::Vixie, "2026-11-01T00:00:00Z", 1), ["FoldFirst 2026-11-01T05:30:00Z"]);
-    assert_eq!(Kind::Plain, Kind::Plain);
+    // A single date that does not exist.
+    assert_eq!(
+        kinds("2026-03-08 02:30", Dialect::Systemd, "2026-01-01T00:00:00Z", 3),
+        ["lost 2026-03-08T02:30:00 to 2026-03-08T02:30:00: 1 at 2026-03-08T07:00:00Z"]
+    );
 }
 
 #[test]

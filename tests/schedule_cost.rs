@@ -1,6 +1,8 @@
 //! What ten thousand schedules cost. The bounds are wide, for debug builds on busy machines; `--nocapture` shows the
 //! numbers, which in a release build should be below 100 ms and a few megabytes.
 
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
+
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;

@@ -2,6 +2,8 @@
 //! by minute with its virtual clock. The expressions are made from fields whose sets are known, so that the models need
 //! no parser. The windows lie where clocks change.
 
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
+
 use std::str::FromStr;
 
 use jiff::civil::DateTime;

@@ -1,5 +1,7 @@
 //! What `rota next` prints, without the process around it.
 
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
+
 use clap::Parser;
 use jiff::Timestamp;
 use rotad::cli::next::{Next, render};

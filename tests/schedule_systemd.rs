@@ -2,6 +2,8 @@
 //!
 //! Only systemd 252 is compared, because that is what the dialect means. Its answers show whole seconds.
 
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
+
 use std::process::Command;
 
 use jiff::Timestamp;
@@ -117,7 +119,7 @@ impl Dice {
             6 => format!("{}..{}", a.min(b), a.max(b)),
             // systemd 252 has a flaw here: where the last step overshoots by two units at once, the first value is lost
             // (`*-*-1/8` never fires on a 1 January, `*:0/25` not at midnight). So only steps that fit.
-            7 if (max - min + 1) % step == 0 => format!("{min}/{step}"),
+            7 if (max - min + 1).is_multiple_of(step) => format!("{min}/{step}"),
             7 => format!("{min}..{max}/{step}"),
             _ => format!("{}..{}/{step}", a.min(b), a.max(b)),
         }

@@ -98,9 +98,9 @@ pub fn render(args: &Next, now: Timestamp) -> Result<Output, String> {
         String::new()
     } else if schedule.is_reboot() {
         "when the machine starts\n".to_string()
-    } else if events.is_empty() {
+    } else if slots(&events).next().is_none() {
         let whole_second = Timestamp::from_second(from.as_second()).unwrap_or(from);
-        format!("never after {}\n", stamp(whole_second, schedule.zone()))
+        table(&events, &schedule, from) + &format!("never after {}\n", stamp(whole_second, schedule.zone()))
     } else {
         table(&events, &schedule, from)
     };

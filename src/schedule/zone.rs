@@ -125,7 +125,7 @@ pub(super) fn micros_floor(at: Timestamp) -> i64 {
     i64::try_from(floor).unwrap_or(i64::MIN / 2)
 }
 
-fn offset_micros(zone: &TimeZone, at: Timestamp) -> i64 {
+pub(super) fn offset_micros(zone: &TimeZone, at: Timestamp) -> i64 {
     seconds_to_micros(zone.to_offset(at).seconds())
 }
 
