@@ -15,8 +15,9 @@ use crate::wire::RunId;
 
 /// A blank line is sent after so much silence: a write is the only way to learn that the client is gone.
 const HEARTBEAT: Duration = Duration::from_secs(2);
-/// A run's output is over a little before the run is booked: how often the engine is asked in between.
-const ASK_AGAIN: Duration = Duration::from_millis(20);
+/// A run's output is over a little before the run is booked: how long to wait before the engine is asked again, at first
+/// and at most. (A program may close its output long before it ends.)
+const ASK_AGAIN: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
 /// Output that was asked for.
 #[derive(Debug)]
@@ -60,6 +61,8 @@ impl Stream {
             most: self.lines.unwrap_or(usize::MAX),
             written: Instant::now(),
             ending: Vec::new(),
+            patience: ASK_AGAIN.0,
+            asked: Instant::now(),
         };
         match (self.of, self.follow) {
             (Of::Run(run, job), true) => writer.follow_run(tails, run, &job)?,
@@ -84,20 +87,23 @@ struct Writer<'a, W> {
     written: Instant,
     /// Runs whose output is over, and which are not yet booked.
     ending: Vec<RunId>,
+    /// Until they are asked for again.
+    patience: Duration,
+    asked: Instant,
 }
 
 impl<W: Write> Writer<'_, W> {
-    /// What is kept of a run, and its end if it is over. Gives back the lines.
-    fn kept(&mut self, tails: &Tails, run: RunId, job: &JobName) -> io::Result<Vec<Line>> {
+    /// What is kept of a run, and its end if it is over. Gives back what was told.
+    fn kept(&mut self, tails: &Tails, run: RunId, job: &JobName) -> io::Result<Seam> {
         self.record(&Record::Run { run: run.to_string(), job: job.clone() })?;
         let tail = tails.of(run).unwrap_or_default();
         self.lines(run, tail.skipped, tail.lines.clone())?;
-        if let Ok(view) = self.ask(run)
-            && view.state == "over"
-        {
+        let view = self.ask(run).ok().filter(|view| view.state == "over");
+        let over = view.is_some();
+        if let Some(view) = view {
             self.record(&Record::End { end: Box::new(view) })?;
         }
-        Ok(tail.lines)
+        Ok(Seam { lines: tail.lines, over })
     }
 
     fn follow_run(&mut self, tails: &Tails, run: RunId, job: &JobName) -> io::Result<()> {
@@ -107,17 +113,17 @@ impl<W: Write> Writer<'_, W> {
             Some((tail, receiver)) => {
                 self.lines(run, tail.skipped, tail.lines)?;
                 match tail.over {
-                    true => self.ending.push(run),
+                    true => self.over(run),
                     false => events = Some(receiver),
                 }
             }
             // Nothing is known of its output; that it ends is still worth waiting for.
-            None => self.ending.push(run),
+            None => self.over(run),
         }
         while let Some(receiver) = &events {
             match receiver.recv_timeout(HEARTBEAT) {
                 Ok(TailEvent::Over) | Err(RecvTimeoutError::Disconnected) => {
-                    self.ending.push(run);
+                    self.over(run);
                     events = None;
                 }
                 Ok(event) => self.event(run, event)?,
@@ -127,7 +133,7 @@ impl<W: Write> Writer<'_, W> {
         while !self.ending.is_empty() {
             self.settle()?;
             if !self.ending.is_empty() {
-                std::thread::park_timeout(ASK_AGAIN);
+                std::thread::sleep(self.patience);
             }
         }
         Ok(())
@@ -138,11 +144,11 @@ impl<W: Write> Writer<'_, W> {
         // What is printed between these two moments is in both.
         let mut seams = Vec::new();
         for run in last(tails.runs_of(job), runs) {
-            seams.push((run, Seam(self.kept(tails, run, job)?)));
+            seams.push((run, self.kept(tails, run, job)?));
         }
         let mut current = seams.last().map(|(run, _)| *run);
         loop {
-            let patience = if self.ending.is_empty() { HEARTBEAT } else { ASK_AGAIN };
+            let patience = if self.ending.is_empty() { HEARTBEAT } else { self.patience };
             match events.recv_timeout(patience) {
                 Ok((run, event)) => {
                     if let Some((_, seam)) = seams.iter_mut().find(|(of, _)| *of == run)
@@ -184,14 +190,24 @@ impl<W: Write> Writer<'_, W> {
             TailEvent::Line(line) => self.line(run, line),
             TailEvent::Dropped(dropped) => self.record(&Record::Dropped { dropped, run: run.to_string() }),
             TailEvent::Over => {
-                self.ending.push(run);
+                self.over(run);
                 Ok(())
             }
         }
     }
 
+    fn over(&mut self, run: RunId) {
+        self.ending.push(run);
+        self.patience = ASK_AGAIN.0;
+    }
+
     /// Tells the end of those whose output is over and that are booked by now.
     fn settle(&mut self) -> io::Result<()> {
+        if self.asked.elapsed() < self.patience {
+            return self.heartbeat();
+        }
+        self.asked = Instant::now();
+        self.patience = (self.patience * 2).min(ASK_AGAIN.1);
         for run in std::mem::take(&mut self.ending) {
             match self.ask(run) {
                 Ok(view) if view.state == "over" => self.record(&Record::End { end: Box::new(view) })?,
@@ -241,16 +257,24 @@ fn last(mut runs: Vec<RunId>, count: usize) -> Vec<RunId> {
     runs.split_off(runs.len().saturating_sub(count))
 }
 
-/// Lines that were shown from what is kept, and that may come once more as events.
-struct Seam(Vec<Line>);
+/// What was told of a run from what is kept, and may come once more as events.
+struct Seam {
+    lines: Vec<Line>,
+    over: bool,
+}
 
 impl Seam {
-    /// The event is one of them. From the first that is not, none is.
+    /// The event was told. From the first line that was not, no line was.
     fn holds(&mut self, event: &TailEvent) -> bool {
-        let TailEvent::Line(line) = event else { return false };
-        let at = self.0.iter().position(|shown| shown == line);
-        self.0.drain(..at.map_or(self.0.len(), |at| at + 1));
-        at.is_some()
+        match event {
+            TailEvent::Line(line) => {
+                let at = self.lines.iter().position(|told| told == line);
+                self.lines.drain(..at.map_or(self.lines.len(), |at| at + 1));
+                at.is_some()
+            }
+            TailEvent::Dropped(_) => false,
+            TailEvent::Over => self.over,
+        }
     }
 }
 
@@ -268,11 +292,12 @@ mod tests {
     #[test]
     fn a_seam_shows_each_line_once() {
         // Kept: a b c c; b came after the subscription, so it comes again, and then d.
-        let mut seam = Seam(["a", "b", "c", "c"].map(line).into());
+        let mut seam = Seam { lines: ["a", "b", "c", "c"].map(line).into(), over: false };
         let shown: Vec<&str> =
             ["b", "c", "c", "d", "a"].into_iter().filter(|text| !seam.holds(&TailEvent::Line(line(text)))).collect();
         assert_eq!(shown, ["d", "a"]);
         assert!(!seam.holds(&TailEvent::Over));
+        assert!(Seam { lines: Vec::new(), over: true }.holds(&TailEvent::Over));
     }
 
     #[test]
