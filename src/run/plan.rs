@@ -51,7 +51,11 @@ pub fn plan(job: &Job, occasion: &Occasion, file: Vec<(String, String)>) -> Resu
     if plan.argv.iter().any(|text| text.contains('\0')) {
         return Err("program and arguments must not hold a NUL byte".into());
     }
-    match plan.environment.iter().find(|(key, value)| key.contains(['\0', '=']) || key.is_empty() || value.contains('\0')) {
+    match plan
+        .environment
+        .iter()
+        .find(|(key, value)| key.contains(['\0', '=']) || key.is_empty() || value.contains('\0'))
+    {
         Some((key, _)) => Err(format!("the environment variable {key:?} has an impossible name or holds a NUL byte")),
         None => Ok(plan),
     }

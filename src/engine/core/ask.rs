@@ -35,7 +35,8 @@ impl State {
 
     /// Stops a run, or drops it while it waits.
     pub fn stop_run(&mut self, id: RunId, now: Now) -> (Result<Vec<RunId>, Refusal>, Vec<Effect>) {
-        let waiting = self.going.iter().find(|(_, going)| going.waiting.as_ref().is_some_and(|ticket| ticket.run == id));
+        let waiting =
+            self.going.iter().find(|(_, going)| going.waiting.as_ref().is_some_and(|ticket| ticket.run == id));
         if let Some(name) = waiting.map(|(name, _)| name.clone()) {
             self.drop_waiting(&name, Rule::Request, now);
         } else if self.runs.contains_key(&id) {

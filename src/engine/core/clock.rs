@@ -56,7 +56,8 @@ pub struct Stretch {
 }
 
 impl Stretch {
-    fn holds(&self, slot: Timestamp) -> bool {
+    /// Whether a slot lies in it.
+    pub fn holds(&self, slot: Timestamp) -> bool {
         self.from < slot && slot <= self.to
     }
 }
@@ -68,32 +69,40 @@ pub struct Watched {
     present: Stretch,
     /// The clocks when they were last looked at by this engine.
     looked: Option<Now>,
+    /// Around strays before and after now, until the first [`Self::reach`].
+    behind: Option<(Timestamp, Timestamp)>,
+    ahead: Option<(Timestamp, Timestamp)>,
 }
 
 impl Watched {
     /// Nothing has been watched yet; slots after `position` are still to be decided.
     pub fn from(position: Timestamp) -> Self {
-        Self {
-            past: VecDeque::new(),
-            present: Stretch { number: 0, from: position, to: position },
-            looked: None,
-        }
+        let present = Stretch { number: 0, from: position, to: position };
+        Self { past: VecDeque::new(), present, looked: None, behind: None, ahead: None }
     }
 
     /// As [`Self::stretches`] gave it to an engine before. `None` when there is not one.
     pub fn restore(mut stretches: Vec<Stretch>) -> Option<Self> {
         let present = stretches.pop()?;
-        Some(Self { past: stretches.into(), present, looked: None })
+        Some(Self { past: stretches.into(), present, looked: None, behind: None, ahead: None })
     }
 
-    /// The stretches, oldest first, as if nothing at or after `held` had been decided.
+    /// The stretches, oldest first, as they stood before `held` was decided.
     pub fn stretches(&self, held: Option<Timestamp>) -> Vec<Stretch> {
-        let mut present = self.present;
-        if let Some(held) = held {
-            let before = held.checked_sub(SignedDuration::from_nanos(1)).unwrap_or(held);
-            present.to = present.to.min(before).max(present.from);
+        let mut all: Vec<Stretch> = self.past.iter().copied().chain([self.present]).collect();
+        let last = held.and_then(|held| Some((held, all.iter().rposition(|stretch| stretch.holds(held))?)));
+        if let Some((held, last)) = last {
+            all.truncate(last + 1);
+            all[last].to = just_before(held).max(all[last].from);
         }
-        self.past.iter().copied().chain([present]).collect()
+        all
+    }
+
+    /// An engine before decided this slot and did not live to say so: it was there then, whatever the clock has done since.
+    pub fn add_stray(&mut self, slot: Timestamp, now: Now) {
+        let stray = if slot > now.wall { &mut self.ahead } else { &mut self.behind };
+        let (from, to) = stray.get_or_insert((just_before(slot), slot));
+        (*from, *to) = (just_before(slot).min(*from), slot.max(*to));
     }
 
     /// Slots up to here are decided.
@@ -127,7 +136,8 @@ impl Watched {
         }
         let passed = match self.looked {
             Some(looked) => {
-                let mono = SignedDuration::try_from(now.mono.saturating_sub(looked.mono)).unwrap_or(SignedDuration::MAX);
+                let mono =
+                    SignedDuration::try_from(now.mono.saturating_sub(looked.mono)).unwrap_or(SignedDuration::MAX);
                 now.wall.duration_since(looked.wall).saturating_sub(mono)
             }
             None => now.wall.duration_since(self.present.to),
@@ -144,9 +154,13 @@ impl Watched {
 
     /// Every slot up to `now` is decided. With `gap` the time before the last [`LATE_LIMIT`] was not watched.
     pub fn reach(&mut self, now: Now, gap: bool) {
-        let late = now.wall.checked_sub(LATE_LIMIT).unwrap_or(Timestamp::MIN);
-        if gap && late > self.present.to {
-            self.turn_over(late);
+        if let Some((from, to)) = self.ahead.take() {
+            self.keep(Stretch { number: self.present.number, from, to });
+        }
+        let late = just_before(now.wall.checked_sub(LATE_LIMIT).unwrap_or(Timestamp::MIN));
+        let from = self.behind.take().map_or(late, |(from, _)| from.min(late));
+        if gap && from > self.present.to {
+            self.turn_over(from);
         }
         self.present.to = self.present.to.max(now.wall);
         self.looked = Some(now);
@@ -154,13 +168,21 @@ impl Watched {
 
     fn turn_over(&mut self, from: Timestamp) {
         if self.present.from < self.present.to {
-            self.past.push_back(self.present);
-        }
-        while self.past.len() >= MAX_STRETCHES {
-            self.past.pop_front();
+            self.keep(self.present);
         }
         self.present = Stretch { number: self.present.number.saturating_add(1), from, to: from };
     }
+
+    fn keep(&mut self, stretch: Stretch) {
+        self.past.push_back(stretch);
+        while self.past.len() >= MAX_STRETCHES {
+            self.past.pop_front();
+        }
+    }
+}
+
+fn just_before(instant: Timestamp) -> Timestamp {
+    instant.checked_sub(SignedDuration::from_nanos(1)).unwrap_or(instant)
 }
 
 /// A place in watched time.

@@ -28,13 +28,16 @@ impl State {
         for slot in [ticket.slot, waiting.as_ref().and_then(|waiting| waiting.slot)].into_iter().flatten() {
             if !self.watched.holds(slot) {
                 self.jobs.inherit(&job, slot);
+                self.watched.add_stray(slot, now);
             }
             if slot == self.setting.started {
                 self.booted_jobs.insert(job.clone());
             }
         }
         let state = match (&adopt.state, stop) {
-            (AdoptState::Starting | AdoptState::NotStarted(_), stop) => Life::Starting { stop: stop.map(|stop| stop.why) },
+            (AdoptState::Starting | AdoptState::NotStarted(_), stop) => {
+                Life::Starting { stop: stop.map(|stop| stop.why) }
+            }
             (&AdoptState::Running { pid, at }, None) => {
                 let until = terms.timeout.map(|timeout| now.mono.saturating_add(rest(timeout, at, now)));
                 Life::Running { leader: Leader { pid, at }, until }

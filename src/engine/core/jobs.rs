@@ -109,12 +109,14 @@ impl Jobs {
         let since = armed.since.min(now.wall);
         let place = watched.place(now.wall);
         let (known, decided, newest, past) = match (self.take(&name), self.retired.remove(&name)) {
-            (Some(old), _) => {
-                (old.known.redefined(place), old.all_decided(), old.newest, old.past)
-            }
+            (Some(old), _) => (old.known.redefined(place), old.all_decided(), old.newest, old.past),
             (None, Some(gone)) => (gone.known.redefined(place), gone.decided, None, JobPast::default()),
-            (None, None) if first => (Known::ALWAYS, self.inherited.get(&name).cloned().unwrap_or_default(), None, JobPast::default()),
-            (None, None) => (Known::from(place), self.inherited.get(&name).cloned().unwrap_or_default(), None, JobPast::default()),
+            (None, None) if first => {
+                (Known::ALWAYS, self.inherited.get(&name).cloned().unwrap_or_default(), None, JobPast::default())
+            }
+            (None, None) => {
+                (Known::from(place), self.inherited.get(&name).cloned().unwrap_or_default(), None, JobPast::default())
+            }
         };
         let from = if first { watched.position().min(now.wall) } else { before(now.wall, LATE_LIMIT) };
         let mut entry = Entry { job: armed.job, since, known, decided, newest, broken: false, next: None, past };

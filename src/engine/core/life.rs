@@ -162,7 +162,9 @@ impl Run {
     /// Its leader, when there is or was one.
     pub fn leader(&self) -> Option<Leader> {
         match self.state {
-            Life::Running { leader, .. } | Life::Stopping { leader, .. } | Life::Draining { leader, .. } => Some(leader),
+            Life::Running { leader, .. } | Life::Stopping { leader, .. } | Life::Draining { leader, .. } => {
+                Some(leader)
+            }
             Life::Preparing { .. } | Life::Starting { .. } => None,
         }
     }

@@ -42,7 +42,7 @@ use crate::conf::Change;
 use crate::engine::view::FileView;
 use crate::job::{Job, JobName};
 use crate::wire::{Adopt, Ended, Failure, RunId, ToWarden};
-use clock::Watched;
+use clock::{Stretch, Watched};
 use jobs::Jobs;
 use life::{Life, Run};
 use past::Past;
@@ -403,28 +403,36 @@ impl State {
     /// Ends a step: the mark after the starts that it covers, then the runs that it lets go. Before the first snapshot is whole
     /// none is let go, since the slots around it are not decided.
     fn flush(&mut self, now: Now) {
-        let held = self.held();
+        let forget = self.loaded && !self.forgets.is_empty();
+        if self.marking == Marking::Due || forget {
+            let stretches = self.watched.stretches(self.held());
+            let gone = if forget { self.let_go(&stretches) } else { Vec::new() };
+            if self.marking == Marking::Due || (self.marking == Marking::Stale && !gone.is_empty()) {
+                let mark = Mark { base: self.jobs.base(), last_run: self.last_run, booted: self.booted, stretches };
+                self.send(ToWarden::Mark { mark: mark.encode() });
+                self.marking = Marking::Fresh;
+            }
+            self.effects.extend(gone.into_iter().map(|run| Effect::Send(ToWarden::Forget { run })));
+        }
+        self.say_drained(now);
+    }
+
+    /// The runs that may be forgotten, in the order in which they ended: their slots are within the mark's `stretches`, and
+    /// what only their contexts remember is started.
+    fn let_go(&mut self, stretches: &[Stretch]) -> Vec<RunId> {
         let mut gone = Vec::new();
-        while self.loaded
-            && let Some(forget) = self.forgets.front()
-            && forget.successor.is_none_or(|run| !self.preparing.contains(&run))
-            && forget.slot.is_none_or(|slot| held.is_none_or(|held| slot < held))
-        {
+        while let Some(forget) = self.forgets.front() {
+            let started = forget.successor.is_none_or(|run| !self.preparing.contains(&run));
+            let marked = forget
+                .slot
+                .is_none_or(|slot| stretches.iter().any(|stretch| stretch.holds(slot)) || !self.watched.holds(slot));
+            if !(started && marked) {
+                break;
+            }
             gone.push(forget.run);
             self.forgets.pop_front();
         }
-        if self.marking == Marking::Due || (self.marking == Marking::Stale && !gone.is_empty()) {
-            let mark = Mark {
-                base: self.jobs.base(),
-                last_run: self.last_run,
-                booted: self.booted,
-                stretches: self.watched.stretches(held),
-            };
-            self.effects.push(Effect::Send(ToWarden::Mark { mark: mark.encode() }));
-            self.marking = Marking::Fresh;
-        }
-        self.effects.extend(gone.into_iter().map(|run| Effect::Send(ToWarden::Forget { run })));
-        self.say_drained(now);
+        gone
     }
 
     /// The first slot that the mark must not cover yet: its run is not known to the warden.

@@ -81,11 +81,7 @@ fn a_run_of_another_version_is_reaped() {
     let ended = world.ended(Exit::Code(0));
     world.warden.runs.insert(
         run,
-        Known {
-            context: vec![99, 1, 2],
-            state: AdoptState::Ended { pid: 9, at: ended.at, ended },
-            drained: true,
-        },
+        Known { context: vec![99, 1, 2], state: AdoptState::Ended { pid: 9, at: ended.at, ended }, drained: true },
     );
     world.warden.mark = Some(vec![99]);
     world.next_engine();

@@ -203,7 +203,10 @@ impl World {
             }
             ToWarden::Forget { run } => {
                 let known = self.warden.runs.remove(&run).expect("forgets what it knows");
-                assert!(matches!(known.state, AdoptState::Ended { .. } | AdoptState::NotStarted(_)), "forgets a run that goes on");
+                assert!(
+                    matches!(known.state, AdoptState::Ended { .. } | AdoptState::NotStarted(_)),
+                    "forgets a run that goes on"
+                );
             }
             ToWarden::Drained => self.warden.drained += 1,
             _ => panic!("unexpected message"),
@@ -215,9 +218,10 @@ impl World {
         let end = self.now.wall + SignedDuration::from_secs(seconds);
         loop {
             let wall = self.state.next_wall().filter(|wall| *wall <= end);
-            let mono = self.state.next_mono().map(|mono| {
-                self.now.wall + SignedDuration::try_from(mono.saturating_sub(self.now.mono)).unwrap()
-            });
+            let mono = self
+                .state
+                .next_mono()
+                .map(|mono| self.now.wall + SignedDuration::try_from(mono.saturating_sub(self.now.mono)).unwrap());
             let next = wall.into_iter().chain(mono).min().filter(|next| *next <= end).unwrap_or(end).max(self.now.wall);
             self.tick(next);
             self.step(Event::Wake);
@@ -323,11 +327,13 @@ impl World {
     }
 
     pub fn outcomes(&self) -> Vec<&crate::engine::Outcome> {
-        let over = |fact| match fact {
-            &Fact::Over(ref record) => Some(&record.outcome),
-            _ => None,
-        };
-        self.facts.iter().filter_map(over).collect()
+        let mut outcomes = Vec::new();
+        for fact in &self.facts {
+            if let Fact::Over(record) = fact {
+                outcomes.push(&record.outcome);
+            }
+        }
+        outcomes
     }
 
     pub fn assert_no_slot_twice(&self) {

@@ -45,7 +45,10 @@ fn a6_a_correction_that_is_taken_back_runs_what_it_had_missed() {
     world.facts.clear();
     world.set_clock(T0 + 90);
     let view = world.state.show_job(&name("a")).unwrap();
-    assert!(view.verdicts.iter().all(|row| row.slot <= at(T0 + 90) || row.count.is_none()), "missed rows are taken back");
+    assert!(
+        view.verdicts.iter().all(|row| row.slot <= at(T0 + 90) || row.count.is_none()),
+        "missed rows are taken back"
+    );
     world.pass(60);
     assert_eq!(world.ran("a"), [120]);
 }
@@ -163,7 +166,8 @@ fn a16_five_thousand_jobs_in_one_second_are_one_burst_in_order() {
     world.pass(60);
     assert_eq!(world.warden.runs.len(), RUNS_MAX);
     assert_eq!(world.sent, RUNS_MAX + 1, "one mark for all");
-    let skipped = world.facts.iter().filter(|fact| matches!(fact, Fact::Verdict { fate: Fate::Skipped(Rule::Limit), .. }));
+    let skipped =
+        world.facts.iter().filter(|fact| matches!(fact, Fact::Verdict { fate: Fate::Skipped(Rule::Limit), .. }));
     assert_eq!(skipped.count(), 5000 - RUNS_MAX);
     assert!(world.warden.started.is_sorted());
 }
