@@ -1,1 +1,151 @@
-//! The localhost HTTP endpoint.
+//! HTTP on the unix socket: one closed set of questions and wishes, all of them answered by the engine.
+//!
+//! It promises that no byte from outside reaches the HTTP parser before the [`gate`] has bounded it, that no path, job or
+//! run is ever named by unchecked text ([`route`]), that nothing here defines a command, and that the engine's loop is
+//! never waited for without end ([`ask`]). It keeps no state: it may be slow or gone, and jobs run on.
+//!
+//! ```text
+//! client ── gate (peer's uid, bounds, time) ── tiny_http ── route ── ask the engine ── answer
+//!                                                                  └─ tails of runs ── stream, line by line
+//! ```
+
+mod answer;
+mod ask;
+mod gate;
+mod private;
+pub mod record;
+pub mod route;
+mod stream;
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::engine;
+use crate::sink::Tails;
+use answer::Answer;
+use ask::Engine;
+use private::Door;
+use route::Call;
+
+/// Starts answering on `listener`, a listening unix socket whose permissions say who is admitted. Returns at once; the
+/// threads live as long as the process. Fails when the socket behind the gate cannot be made or a thread cannot start.
+///
+/// Requests that no engine takes are answered with `engine-busy`.
+pub fn serve(listener: OwnedFd, requests: mpsc::Sender<engine::Request>, tails: Tails) -> io::Result<()> {
+    let (server, door) = open()?;
+    let door = Arc::new(RwLock::new(door));
+    let endpoint = Arc::new(Endpoint { engine: Engine::new(requests), tails });
+    let listener = UnixListener::from(listener);
+    listener.set_nonblocking(false)?;
+    let way = Arc::clone(&door);
+    thread::Builder::new().name("api-gate".into()).spawn(move || gate::run(&listener, &way))?;
+    thread::Builder::new().name("api".into()).spawn(move || {
+        let mut server = server;
+        loop {
+            let error = answer_requests(&server, &endpoint);
+            tracing::warn!(%error, "the HTTP endpoint could not take a connection; it opens anew");
+            server = reopen(&door);
+        }
+    })?;
+    Ok(())
+}
+
+/// The HTTP library on its private socket, and the way to it.
+fn open() -> io::Result<(tiny_http::Server, Door)> {
+    let (listener, door) = private::listen()?;
+    Ok((tiny_http::Server::from_listener(listener, None).map_err(io::Error::other)?, door))
+}
+
+fn reopen(door: &RwLock<Door>) -> tiny_http::Server {
+    loop {
+        thread::sleep(Duration::from_secs(1));
+        match open() {
+            Ok((server, fresh)) => {
+                *door.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+                return server;
+            }
+            Err(error) => tracing::error!(%error, "the HTTP endpoint could not open anew"),
+        }
+    }
+}
+
+/// What answers need.
+struct Endpoint {
+    engine: Engine,
+    tails: Tails,
+}
+
+/// One thread a request; the gate bounds how many there are. Comes back when the library no longer takes connections, as
+/// it does for good once a single accept(2) has failed.
+fn answer_requests(server: &tiny_http::Server, endpoint: &Arc<Endpoint>) -> io::Error {
+    loop {
+        match server.recv() {
+            Ok(request) => {
+                let endpoint = Arc::clone(endpoint);
+                let spawned = thread::Builder::new().name("api-request".into()).spawn(move || endpoint.answer(request));
+                if let Err(error) = spawned {
+                    tracing::warn!(%error, "no thread for a request: it is dropped");
+                }
+            }
+            Err(error) => return error,
+        }
+    }
+}
+
+impl Endpoint {
+    fn answer(&self, request: tiny_http::Request) {
+        let peer = gate::peer_of(&request);
+        let chunked = *request.http_version() >= tiny_http::HTTPVersion(1, 1);
+        let call = route::route(request.method().as_str(), request.url());
+        let mut out = request.into_writer();
+        // A client that went away has no use for an error.
+        let _gone = match call.and_then(|call| self.carry_out(call, &peer)) {
+            Ok(Reply::Whole(answer)) => answer.write(&mut out),
+            Ok(Reply::Stream(stream)) => stream.write(&self.engine, &self.tails, out, chunked),
+            Err(problem) => Answer::from(problem).write(&mut out),
+        };
+    }
+
+    fn carry_out(&self, call: Call, peer: &str) -> Result<Reply, answer::Problem> {
+        use engine::Request;
+        let engine = &self.engine;
+        let whole = |answer| Ok(Reply::Whole(answer));
+        match call {
+            Call::Status => whole(Answer::ok(&engine.ask(Request::Status)?)),
+            Call::Jobs => whole(Answer::ok(&engine.ask(Request::Jobs)?)),
+            Call::Job(name) => whole(Answer::ok(&engine.ask(|reply| Request::Job(name, reply))?)),
+            Call::Run(run) => whole(Answer::ok(&engine.ask(|reply| Request::Run(run, reply))?)),
+            Call::Findings => whole(Answer::ok(&engine.ask(Request::Files)?)),
+            Call::Reload => whole(Answer::ok(&engine.ask(Request::Reload)?)),
+            Call::StopJob(name) => whole(Answer::stopping(&engine.ask(|reply| Request::StopJob(name, reply))?)),
+            Call::StopRun(run) => whole(Answer::stopping(&engine.ask(|reply| Request::StopRun(run, reply))?)),
+            Call::Start { name, follow } => {
+                let job = name.clone();
+                let run = engine.ask(|reply| Request::Start { name, by: peer.to_owned(), reply })?;
+                match follow {
+                    true => Ok(Reply::Stream(stream::Stream::run(run, job, true))),
+                    false => whole(Answer::started(run, &job)),
+                }
+            }
+            Call::RunOutput { run, follow, lines } => {
+                let view = engine.ask(|reply| Request::Run(run, reply))?;
+                Ok(Reply::Stream(stream::Stream::run(run, view.job, follow).lines(lines)))
+            }
+            Call::JobOutput { name, follow, runs, lines } => {
+                let view = engine.ask(|reply| Request::Job(name, reply))?;
+                Ok(Reply::Stream(stream::Stream::job(view.name, follow, runs).lines(lines)))
+            }
+        }
+    }
+}
+
+enum Reply {
+    Whole(Answer),
+    Stream(stream::Stream),
+}

@@ -1,0 +1,57 @@
+//! A listening unix socket that nobody but this process can reach, for the HTTP library behind the [`gate`](super::gate).
+//!
+//! The library takes connections only from a listening socket of its own. A socket's name is all that others need to
+//! connect, so this one gets a name in a fresh directory (0700), and loses both again at once: what remains is an `O_PATH`
+//! descriptor, through which `/proc/self/fd` still leads to it. Nothing stays on disk, whatever way the process ends.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+
+/// The way to the private socket.
+pub struct Door {
+    socket: OwnedFd,
+}
+
+impl Door {
+    /// A connection to the library.
+    pub fn connect(&self) -> io::Result<UnixStream> {
+        UnixStream::connect(format!("/proc/self/fd/{}", self.socket.as_raw_fd()))
+    }
+}
+
+/// Makes the socket and the way to it.
+pub fn listen() -> io::Result<(UnixListener, Door)> {
+    let directory = nix::unistd::mkdtemp(&std::env::temp_dir().join("rotad-XXXXXX"))?;
+    let path = directory.join("http");
+    let made = UnixListener::bind(&path).and_then(|listener| {
+        let socket = fs::OpenOptions::new().read(true).custom_flags(libc::O_PATH | libc::O_CLOEXEC).open(&path)?;
+        Ok((listener, Door { socket: socket.into() }))
+    });
+    let _absent = fs::remove_file(&path);
+    fs::remove_dir(&directory)?;
+    made
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+
+    use super::*;
+
+    #[test]
+    fn g96_the_socket_behind_the_gate_has_no_name_and_yet_a_way() {
+        let (listener, door) = listen().unwrap();
+        let path = listener.local_addr().unwrap().as_pathname().unwrap().to_owned();
+        assert!(!path.exists() && !path.parent().unwrap().exists());
+        let mut client = door.connect().unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        client.write_all(b"x").unwrap();
+        drop(client);
+        let mut text = String::new();
+        server.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "x");
+    }
+}

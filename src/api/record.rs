@@ -1,0 +1,171 @@
+//! The records in which output is streamed: one JSON object a line, told apart by their keys. Blank lines between them
+//! only show that the stream lives.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::engine::RunView;
+use crate::job::JobName;
+use crate::sink::Line;
+use crate::wire::{RunId, Stream};
+
+/// One line of a stream.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Record {
+    /// A run is over: the last of it.
+    End {
+        /// Which, and how.
+        end: Box<RunView>,
+    },
+    /// The engine no longer knows the run: nothing more will come of it.
+    Gone {
+        /// Which.
+        gone: String,
+    },
+    /// A line that was printed.
+    Line(LineRecord),
+    /// Lines that did not reach this stream, because it was read too slowly.
+    Dropped {
+        /// How many.
+        dropped: u64,
+        /// Of which run.
+        run: String,
+    },
+    /// Lines from the run's beginning that are no longer kept.
+    Skipped {
+        /// How many.
+        skipped: u64,
+        /// Of which run.
+        run: String,
+    },
+    /// What follows is, until the next of these, mostly of this run. The first record of every stream of a run.
+    Run {
+        /// Its id.
+        run: String,
+        /// Of which job.
+        job: JobName,
+    },
+}
+
+/// A line as it was printed, without loss.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineRecord {
+    /// When it was read.
+    pub at: Timestamp,
+    /// Of which run.
+    pub run: String,
+    /// From which of its outputs.
+    pub stream: Stream,
+    /// The line where it is UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    text: Option<String>,
+    /// The line where it is not, in base 64.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    base64: Option<String>,
+    /// No newline ended it.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub open: bool,
+}
+
+impl LineRecord {
+    /// A line of `run`.
+    pub fn new(run: RunId, line: Line) -> Self {
+        let (text, base64) = match String::from_utf8(line.bytes) {
+            Ok(text) => (Some(text), None),
+            Err(error) => (None, Some(base64_encode(error.as_bytes()))),
+        };
+        Self { at: line.at, run: run.to_string(), stream: line.stream, text, base64, open: line.open }
+    }
+
+    /// The line's bytes; what is no base 64 is taken as it stands.
+    pub fn bytes(&self) -> Vec<u8> {
+        match (&self.text, &self.base64) {
+            (Some(text), _) => text.clone().into_bytes(),
+            (None, Some(base64)) => base64_decode(base64).unwrap_or_else(|| base64.clone().into_bytes()),
+            (None, None) => Vec::new(),
+        }
+    }
+}
+
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/// RFC 4648, section 4.
+fn base64_encode(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for group in bytes.chunks(3) {
+        let word = (0..3).fold(0usize, |word, at| word << 8 | usize::from(group.get(at).copied().unwrap_or(0)));
+        for place in 0..4 {
+            match place <= group.len() {
+                true => text.push(char::from(ALPHABET[word >> (18 - 6 * place) & 63])),
+                false => text.push('='),
+            }
+        }
+    }
+    text
+}
+
+fn base64_decode(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
+    for group in text.as_bytes().chunks(4) {
+        let digits = group.iter().take_while(|byte| **byte != b'=').count();
+        let mut word = 0usize;
+        for byte in &group[..digits] {
+            word = word << 6 | ALPHABET.iter().position(|known| known == byte)?;
+        }
+        word <<= 6 * (4 - digits);
+        bytes.extend(word.to_be_bytes()[5..].iter().take(digits.saturating_sub(1)));
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn line(bytes: &[u8]) -> LineRecord {
+        let line = Line { at: Timestamp::UNIX_EPOCH, stream: Stream::Stderr, bytes: bytes.to_vec(), open: false };
+        LineRecord::new(RunId(1), line)
+    }
+
+    #[test]
+    fn e75_text_stays_text_and_other_bytes_become_base64() {
+        let text = serde_json::to_string(&Record::Line(line("a\u{1b}[31m\"ü".as_bytes()))).unwrap();
+        assert_eq!(
+            text,
+            r#"{"at":"1970-01-01T00:00:00Z","run":"0000000000001","stream":"stderr","text":"a\u001b[31m\"ü"}"#
+        );
+        let bytes = serde_json::to_string(&Record::Line(line(b"\xffab"))).unwrap();
+        assert!(bytes.contains(r#""base64":"/2Fi""#), "{bytes}");
+    }
+
+    #[test]
+    fn records_are_told_apart_by_their_keys() {
+        let run = RunId(9).to_string();
+        let job = JobName::parse("a").unwrap();
+        for record in [
+            Record::Gone { gone: run.clone() },
+            Record::Line(line(b"x")),
+            Record::Dropped { dropped: 3, run: run.clone() },
+            Record::Skipped { skipped: 3, run: run.clone() },
+            Record::Run { run, job },
+        ] {
+            let text = serde_json::to_string(&record).unwrap();
+            assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn e75_every_byte_comes_back(bytes in proptest::collection::vec(any::<u8>(), 0..50)) {
+            let text = serde_json::to_string(&Record::Line(line(&bytes))).unwrap();
+            prop_assert!(!text.contains('\n'));
+            match serde_json::from_str(&text).unwrap() {
+                Record::Line(back) => prop_assert_eq!(back.bytes(), bytes),
+                other => prop_assert!(false, "{:?}", other),
+            }
+        }
+    }
+}

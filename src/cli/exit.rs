@@ -1,0 +1,112 @@
+//! Exit codes, and errors that carry one. rota(1) has the same table.
+
+use std::fmt;
+use std::io;
+use std::process::ExitCode;
+
+/// How `rota` ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// 0: done.
+    Ok,
+    /// 1: refused: no such job, already running, errors in files.
+    Failed,
+    /// 2: the command line makes no sense. (Clap uses the same number.)
+    Usage,
+    /// 69: no daemon answers.
+    Unavailable,
+    /// 75: not now: the daemon is busy or stopping.
+    Busy,
+    /// 77: the socket may not be opened.
+    Forbidden,
+    /// What a run that was waited for ended with: its own code, 128 + the signal, or one of the next three.
+    Job(u8),
+}
+
+impl Exit {
+    /// 124: the run was stopped because its time was up.
+    pub const TIMEOUT: Exit = Exit::Job(124);
+    /// 125: the run could not be started.
+    pub const NOT_STARTED: Exit = Exit::Job(125);
+    /// 70: how the run ended is not known.
+    pub const LOST: Exit = Exit::Job(70);
+
+    /// The number.
+    pub fn code(self) -> u8 {
+        match self {
+            Exit::Ok => 0,
+            Exit::Failed => 1,
+            Exit::Usage => 2,
+            Exit::Unavailable => 69,
+            Exit::Busy => 75,
+            Exit::Forbidden => 77,
+            Exit::Job(code) => code,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit.code())
+    }
+}
+
+/// Why a verb was not carried out: a sentence, what to do, and the exit code.
+#[derive(Debug)]
+pub struct Error {
+    exit: Exit,
+    code: Option<String>,
+    message: String,
+    hint: Option<String>,
+}
+
+impl Error {
+    /// An error without a hint.
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, code: None, message: message.into(), hint: None }
+    }
+
+    /// The same, with what to do about it.
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// What the daemon refused.
+    pub fn refused(refusal: crate::engine::Refusal) -> Self {
+        let exit = match refusal.code.as_str() {
+            "busy" | "engine-busy" | "limit" | "stopping" => Exit::Busy,
+            _ => Exit::Failed,
+        };
+        Self { exit, code: Some(refusal.code), message: refusal.message, hint: refusal.hint }
+    }
+
+    /// The stable word of a refusal.
+    pub fn code(&self) -> Option<&str> {
+        self.code.as_deref()
+    }
+
+    /// How to end.
+    pub fn exit(&self) -> Exit {
+        self.exit
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.message)?;
+        match &self.hint {
+            Some(hint) => write!(f, "\n      hint: {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Output that cannot be written.
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        Error::new(Exit::Failed, format!("cannot write: {error}"))
+    }
+}

@@ -1,0 +1,83 @@
+//! `rota list`: every job, one line each, and below them what is wrong with files.
+
+use jiff::Timestamp;
+
+use super::client::Client;
+use super::findings::File;
+use super::socket::Place;
+use super::table::{Cell, table};
+use super::term::{Colour, Term, print, visible};
+use super::{Error, Exit, outcome, when};
+use crate::engine::{JobView, RunView};
+
+/// Arguments of `rota list`.
+#[derive(Debug, clap::Args)]
+pub struct List {
+    /// Print the daemon's answer as JSON: an array of jobs
+    #[arg(long)]
+    json: bool,
+}
+
+impl List {
+    /// Carries it out.
+    pub fn run(self, place: &Place) -> Result<Exit, Error> {
+        let client = Client::new(place)?;
+        if self.json {
+            print(client.get_text("/jobs")?)?;
+            return Ok(Exit::Ok);
+        }
+        let jobs: Vec<JobView> = client.get("/jobs")?;
+        let files: Vec<File> = client.get("/findings")?;
+        print(text(&Term::stdout(), &jobs, &files, Timestamp::now()))?;
+        Ok(Exit::Ok)
+    }
+}
+
+fn text(term: &Term, jobs: &[JobView], files: &[File], now: Timestamp) -> String {
+    let mut text = match jobs {
+        [] => "no jobs\n".to_owned(),
+        jobs => {
+            let rows = jobs.iter().map(|job| row(job, now)).collect();
+            table(term, ["JOB", "STATE", "NEXT", "LAST", "SCHEDULE"], rows)
+        }
+    };
+    for finding in files.iter().flat_map(|file| &file.findings).filter(|finding| finding.is_error()) {
+        text.push('\n');
+        text.push_str(&finding.text(term));
+    }
+    text
+}
+
+fn row(job: &JobView, now: Timestamp) -> [Cell; 5] {
+    [
+        (job.name.to_string(), Colour::Plain),
+        state(job),
+        (job.next.map_or_else(|| "-".into(), |at| when::both(at, now)), Colour::Plain),
+        job.last.as_ref().map_or_else(|| ("-".into(), Colour::Plain), |run| last(run, now)),
+        (job.schedule.as_deref().map_or_else(|| "-".into(), visible), Colour::Plain),
+    ]
+}
+
+/// `armed`, `disabled`, `on demand`; before it `running`, if it is; after it `broken`, if its file is.
+pub fn state(job: &JobView) -> (String, Colour) {
+    let (mut words, mut colour) = match job {
+        _ if !job.running.is_empty() => (vec!["running"], Colour::Cyan),
+        _ if !job.enable => (vec!["disabled"], Colour::Dim),
+        _ if job.schedule.is_none() => (vec!["on demand"], Colour::Plain),
+        _ => (vec!["armed"], Colour::Plain),
+    };
+    if job.broken {
+        words.push("broken");
+        colour = Colour::Red;
+    }
+    (words.join(", "), colour)
+}
+
+/// How a run ended, and when.
+pub fn last(run: &RunView, now: Timestamp) -> Cell {
+    let (words, colour) = run.outcome.as_ref().map_or_else(|| (visible(&run.state), Colour::Plain), outcome::words);
+    match run.ended {
+        Some(ended) => (format!("{words}, {}", when::distance(ended, now)), colour),
+        None => (words, colour),
+    }
+}

@@ -1,0 +1,34 @@
+//! `rota reload`: read conf.d anew, and say what came of it.
+
+use jiff::Timestamp;
+
+use super::client::Client;
+use super::findings::File;
+use super::socket::Place;
+use super::term::{Term, complain, print};
+use super::{Error, Exit, when};
+use crate::engine::StatusView;
+
+/// Arguments of `rota reload`.
+#[derive(Debug, clap::Args)]
+pub struct Reload {}
+
+impl Reload {
+    /// Carries it out. Broken files are told on standard error; they do not undo the reload, so the exit code is 0.
+    pub fn run(self, place: &Place) -> Result<Exit, Error> {
+        let client = Client::new(place)?;
+        let status: StatusView = client.post("/reload")?;
+        let now = Timestamp::now();
+        let next = status.next.map_or_else(String::new, |(job, at)| format!(", next {job} at {}", when::both(at, now)));
+        print(format!("{} jobs ({} disabled){next}\n", status.jobs, status.disabled))?;
+        if status.broken_files > 0 {
+            complain(&format!("{} files are broken; their last good definitions stay live", status.broken_files));
+            let plain = Term { terminal: false, colour: false, width: None };
+            let files: Vec<File> = client.get("/findings")?;
+            for finding in files.iter().flat_map(|file| &file.findings).filter(|finding| finding.is_error()) {
+                complain(finding.text(&plain).trim_end());
+            }
+        }
+        Ok(Exit::Ok)
+    }
+}

@@ -1,0 +1,151 @@
+//! `rota show NAME`: everything that is known of one job.
+
+use std::fmt::Write;
+
+use jiff::Timestamp;
+
+use super::client::Client;
+use super::findings::File;
+use super::socket::Place;
+use super::term::{Term, print, visible};
+use super::{Error, Exit, list, outcome, when};
+use crate::api::route::percent_encode;
+use crate::engine::{JobView, RunView, Verdict, VerdictView};
+
+/// Arguments of `rota show`.
+#[derive(Debug, clap::Args)]
+pub struct Show {
+    /// The job
+    name: String,
+    /// Print the daemon's answer as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Show {
+    /// Carries it out.
+    pub fn run(self, place: &Place) -> Result<Exit, Error> {
+        let client = Client::new(place)?;
+        let path = format!("/jobs/{}", percent_encode(&self.name));
+        if self.json {
+            print(client.get_text(&path)?)?;
+            return Ok(Exit::Ok);
+        }
+        let job: JobView = client.get(&path)?;
+        let files: Vec<File> = client.get("/findings")?;
+        print(text(&Term::stdout(), &job, &files, Timestamp::now()))?;
+        Ok(Exit::Ok)
+    }
+}
+
+fn text(term: &Term, job: &JobView, files: &[File], now: Timestamp) -> String {
+    let mut text = String::new();
+    let mut line = |key: &str, value: &str| {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{key:<10} {value}");
+    };
+    line("job", job.name.as_str());
+    let (state, colour) = list::state(job);
+    line("state", &term.paint(colour, &state));
+    let broken = if job.broken { " (broken: this is its last good definition)" } else { "" };
+    line("file", &format!("{}{broken}", visible(&job.file)));
+    line("command", &command(&job.command));
+    line("user", &visible(&job.user));
+    if let Some(schedule) = &job.schedule {
+        let more: Vec<String> = [&job.dialect, &job.timezone].into_iter().flatten().map(|text| visible(text)).collect();
+        line("schedule", &format!("{} ({})", visible(schedule), more.join(", ")));
+        line("next", &job.next.map_or_else(|| "never".into(), |at| when::both(at, now)));
+    }
+    line("overlap", &format!("{:?}", job.on_overlap).to_lowercase());
+    for (key, value) in &job.labels {
+        line("label", &format!("{}: {}", visible(key), visible(value)));
+    }
+    for run in &job.running {
+        line("running", &going_on(run, now));
+    }
+    if let Some(run) = &job.last {
+        line("last", &over(term, run, now));
+    }
+    for verdict in &job.verdicts {
+        line("slot", &format!("{}  {}", when::local(verdict.slot, now), verdict_words(verdict)));
+    }
+    for finding in files.iter().filter(|file| file.job.as_ref() == Some(&job.name)).flat_map(|file| &file.findings) {
+        text.push('\n');
+        text.push_str(&finding.text(term));
+    }
+    text
+}
+
+/// Words as one could type them to a shell; a script as it is, its lines below each other.
+fn command(words: &[String]) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./=:,@%+".contains(c);
+    let quoted = words.iter().map(|word| match word {
+        word if !word.is_empty() && word.chars().all(plain) => word.clone(),
+        word if words.len() == 1 => word.lines().map(visible).collect::<Vec<_>>().join("\n           "),
+        word => format!("'{}'", visible(word).replace('\'', "'\\''")),
+    });
+    quoted.collect::<Vec<_>>().join(" ")
+}
+
+fn going_on(run: &RunView, now: Timestamp) -> String {
+    let mut text = format!("{} {}", visible(&run.run), visible(&run.state));
+    if let Some(pid) = run.pid {
+        let _ = write!(text, ", pid {pid}");
+    }
+    if let Some(started) = run.started {
+        let _ = write!(text, ", for {}", when::length(now.duration_since(started)));
+    }
+    text
+}
+
+fn over(term: &Term, run: &RunView, now: Timestamp) -> String {
+    let mut text = visible(&run.run);
+    if let Some(outcome) = &run.outcome {
+        let (words, colour) = outcome::words(outcome);
+        let _ = write!(text, " {}", term.paint(colour, &words));
+    }
+    if let Some(ended) = run.ended {
+        let _ = write!(text, ", ended {}", when::both(ended, now));
+        if let Some(started) = run.started {
+            let _ = write!(text, " after {}", when::length(ended.duration_since(started)));
+        }
+    }
+    if let Some(seconds) = run.cpu_seconds {
+        let _ = write!(text, ", {seconds:.2} s CPU");
+    }
+    if let Some(kib) = run.max_rss_kib {
+        let _ = write!(text, ", {} MiB", kib.div_ceil(1024));
+    }
+    if run.output_dropped > 0 {
+        let _ = write!(text, ", {} bytes of output not kept", run.output_dropped);
+    }
+    if run.left_behind > 0 {
+        let _ = write!(text, ", {} processes left behind", run.left_behind);
+    }
+    text
+}
+
+fn verdict_words(view: &VerdictView) -> String {
+    let words = match &view.verdict {
+        Verdict::Ran { run } => format!("ran as {}", visible(run)),
+        Verdict::Skipped { why } => format!("skipped ({})", visible(why)),
+        Verdict::Missed { why } => format!("missed ({})", visible(why)),
+        Verdict::Superseded => "superseded by a newer slot".into(),
+    };
+    match view.count {
+        Some(count) if count > 1 => format!("{words}, {count} slots"),
+        _ => words,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_shown_so_that_words_stay_apart() {
+        let words = |words: &[&str]| command(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+        assert_eq!(words(&["/bin/echo", "a b", "", "it's", "\u{1b}"]), "/bin/echo 'a b' '' 'it'\\''s' '\\u{1b}'");
+        assert_eq!(words(&["set -e\ndate"]), "set -e\n           date");
+    }
+}

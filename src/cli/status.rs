@@ -1,0 +1,71 @@
+//! `rota status`: the daemon in a few numbers.
+
+use std::fmt::Write;
+
+use jiff::Timestamp;
+
+use super::client::Client;
+use super::socket::Place;
+use super::term::{Colour, Term, print, visible};
+use super::{Error, Exit, when};
+use crate::engine::StatusView;
+
+/// Arguments of `rota status`.
+#[derive(Debug, clap::Args)]
+pub struct Status {
+    /// Print the daemon's answer as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Status {
+    /// Carries it out.
+    pub fn run(self, place: &Place) -> Result<Exit, Error> {
+        let client = Client::new(place)?;
+        if self.json {
+            print(client.get_text("/status")?)?;
+        } else {
+            print(text(&Term::stdout(), &client.get("/status")?, Timestamp::now()))?;
+        }
+        Ok(Exit::Ok)
+    }
+}
+
+/// The status for people.
+pub fn text(term: &Term, status: &StatusView, now: Timestamp) -> String {
+    let mut text = String::new();
+    let mut line = |key: &str, value: &str| {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{key:<9} {value}");
+    };
+    let since =
+        format!("up {} (since {})", when::length(now.duration_since(status.started)), when::local(status.started, now));
+    line("rotad", &format!("{}, {since}", visible(&status.version)));
+    if status.stopping {
+        line("state", &term.paint(Colour::Yellow, "stopping: nothing more is started"));
+    }
+    line("jobs", &format!("{} ({} disabled), {} running", status.jobs, status.disabled, status.running));
+    match &status.next {
+        Some((job, at)) => line("next", &format!("{job} at {}", when::both(*at, now))),
+        None => line("next", "nothing is due"),
+    }
+    let runs: Vec<String> = status.outcomes.iter().map(|(word, count)| format!("{count} {}", visible(word))).collect();
+    line("runs", &if runs.is_empty() { "none so far".into() } else { runs.join(", ") });
+    if status.output_dropped > 0 {
+        let dropped = format!("{} bytes of output were not kept", status.output_dropped);
+        line("output", &term.paint(Colour::Yellow, &dropped));
+    }
+    if status.engine_restarts > 0 {
+        line("engine", &term.paint(Colour::Yellow, &format!("restarted {} times", status.engine_restarts)));
+    }
+    let colour = match (status.broken_files, status.warnings) {
+        (0, 0) => Colour::Green,
+        (0, _) => Colour::Yellow,
+        _ => Colour::Red,
+    };
+    let see = if colour == Colour::Green { "" } else { " (see rota list)" };
+    let files = format!("{} broken, {} warnings{see}", status.broken_files, status.warnings);
+    line("files", &term.paint(colour, &files));
+    line("watch", &visible(&status.watch));
+    text
+}
