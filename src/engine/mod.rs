@@ -1,5 +1,6 @@
 //! The one loop that owns all state, and the pure decisions that it obeys.
 
+pub mod core;
 mod request;
 mod view;
 
