@@ -422,7 +422,11 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a12_junk_never_panics_or_hangs(text in junk(), from in -62_000_000_000i64..253_000_000_000, zone in prop::sample::select(&ZONES[..])) {
+    fn a12_junk_never_panics_or_hangs(
+        text in junk(),
+        from in -62_000_000_000i64..253_000_000_000,
+        zone in prop::sample::select(&ZONES[..]),
+    ) {
         let zone = parse_zone(zone).unwrap();
         let from = Timestamp::from_second(from).unwrap();
         for dialect in Dialect::ALL {

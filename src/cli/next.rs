@@ -34,7 +34,8 @@ pub struct Next {
     pub from: Option<String>,
 
     /// How many to show, at most 10000
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(0..=10_000))]
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 10)]
+    #[arg(value_parser = clap::value_parser!(u16).range(0..=10_000))]
     pub count: u16,
 
     /// Print a JSON array of instants

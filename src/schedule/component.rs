@@ -121,7 +121,7 @@ fn number(word: Word, micros: bool) -> Result<(u32, Word), ScheduleError> {
         if rest.text.starts_with('.') && !rest.text.starts_with("..") {
             let (fraction, after) = self::digits(rest.from(1));
             if fraction.text.is_empty() {
-                return Err(rest.from(0).error("decimals are missing after the point"));
+                return Err(rest.error("decimals are missing after the point"));
             }
             value += decimals(fraction.text);
             rest = after;

@@ -6,8 +6,8 @@
 //!
 //! When clocks change: wall times that do not exist are left out, those that come twice count once. systemd itself goes
 //! on in the second hour when it is *asked* within it, which makes the answer depend on the moment of the question; here
-//! a slot is a slot. Two flaws of 252 are not copied: it takes some schedules for an endless loop where midnight does not
-//! exist, and loses the first value where a step overshoots by two units at once (`*-*-1/8` on every 1 January).
+//! a slot is a slot. Two flaws of 252 are not copied: it takes some schedules for an endless loop where midnight does
+//! not exist, and loses the first value where a step overshoots by two units at once (`*-*-1/8` on every 1 January).
 //! Files beside the zones (`posixrules`, `localtime`) and the local zone's abbreviations are not taken as zones.
 
 use jiff::Timestamp;
