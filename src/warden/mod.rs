@@ -180,6 +180,9 @@ fn users(config: &Config, inheritance: &Inheritance, voice: Voice) -> Result<Opt
     };
     let engine = find(&config.engine_user, "engine_user")?;
     let jobs = find(&config.jobs_user, "jobs_user")?;
+    if config.jobs_user == "nobody" {
+        voice.say(Level::Info, format_args!("jobs run as nobody (hint: name a user with jobs_user in rotad.yaml)"));
+    }
     if engine.uid == 0 {
         voice.say(Level::Warning, format_args!("the engine runs as root: give it a user with engine_user"));
     } else if engine.uid == jobs.uid {
