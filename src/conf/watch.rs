@@ -349,7 +349,7 @@ impl<O: Opener> Watch<O> {
     /// Looks at all files.
     fn scan(&mut self, scan: Scan) {
         let Place::Open { directory, names: told, .. } = &mut self.place else { return };
-        let names = match self.loader.names(directory.as_fd()) {
+        let names = match Loader::names(directory.as_fd(), &self.itself) {
             Ok(names) => names,
             Err(error) => {
                 let message = format!("the directory cannot be listed now: {error}; it will be tried again");
