@@ -1,20 +1,20 @@
 //! Output as a stream of [`Record`]s: what is kept of a run or a job, then whatever comes, until the run is over or the
-//! client is gone. Every record is flushed by itself, so that a line is seen while its job still runs.
+//! client is gone. Records are held back only while more are already waiting, so that a line is seen while its job still
+//! runs, and a job that prints much is kept up with.
 
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use super::answer::{Problem, head};
+use super::answer::Problem;
 use super::ask::Engine;
+use super::outflow::{HEARTBEAT, Outflow};
 use super::record::{LineRecord, Record};
 use crate::engine::{Request, RunView};
 use crate::job::JobName;
-use crate::sink::{Line, TailEvent, Tails};
+use crate::sink::{Line, Tail, TailEvent, Tails};
 use crate::wire::RunId;
 
-/// A blank line is sent after so much silence: a write is the only way to learn that the client is gone.
-const HEARTBEAT: Duration = Duration::from_secs(2);
 /// A run's output is over a little before the run is booked: how long to wait before the engine is asked again, at first
 /// and at most. (A program may close its output long before it ends.)
 const ASK_AGAIN: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
@@ -50,16 +50,11 @@ impl Stream {
     }
 
     /// Writes head and records.
-    pub fn write(self, engine: &Engine, tails: &Tails, mut out: impl Write, chunked: bool) -> io::Result<()> {
-        let more = if chunked { "Transfer-Encoding: chunked\r\n" } else { "" };
-        out.write_all(head(200, "application/x-ndjson", more).as_bytes())?;
-        out.flush()?;
+    pub fn write(self, engine: &Engine, tails: &Tails, out: impl Write, chunked: bool) -> io::Result<()> {
         let mut writer = Writer {
             engine,
-            out,
-            chunked,
+            out: Outflow::begin(out, chunked)?,
             most: self.lines.unwrap_or(usize::MAX),
-            written: Instant::now(),
             ending: Vec::new(),
             patience: ASK_AGAIN.0,
             asked: Instant::now(),
@@ -74,17 +69,15 @@ impl Stream {
                 }
             }
         }
-        writer.finish()
+        writer.out.end()
     }
 }
 
 struct Writer<'a, W> {
     engine: &'a Engine,
-    out: W,
-    chunked: bool,
+    out: Outflow<W>,
     /// Lines of each run, of those that are kept.
     most: usize,
-    written: Instant,
     /// Runs whose output is over, and which are not yet booked.
     ending: Vec<RunId>,
     /// Until they are asked for again.
@@ -95,48 +88,65 @@ struct Writer<'a, W> {
 impl<W: Write> Writer<'_, W> {
     /// What is kept of a run, and its end if it is over. Gives back what was told.
     fn kept(&mut self, tails: &Tails, run: RunId, job: &JobName) -> io::Result<Seam> {
-        self.record(&Record::Run { run: run.to_string(), job: job.clone() })?;
+        self.out.record(&Record::Run { run: run.to_string(), job: job.clone() })?;
         let tail = tails.of(run).unwrap_or_default();
         self.lines(run, tail.skipped, tail.lines.clone())?;
         let view = self.ask(run).ok().filter(|view| view.state == "over");
         let over = view.is_some();
         if let Some(view) = view {
-            self.record(&Record::End { end: Box::new(view) })?;
+            self.out.record(&Record::End { end: Box::new(view) })?;
         }
         Ok(Seam { lines: tail.lines, over })
     }
 
     fn follow_run(&mut self, tails: &Tails, run: RunId, job: &JobName) -> io::Result<()> {
-        self.record(&Record::Run { run: run.to_string(), job: job.clone() })?;
-        let mut events = None;
-        match tails.follow(run) {
-            Some((tail, receiver)) => {
-                self.lines(run, tail.skipped, tail.lines)?;
-                match tail.over {
-                    true => self.over(run),
-                    false => events = Some(receiver),
+        self.out.record(&Record::Run { run: run.to_string(), job: job.clone() })?;
+        // A run of whose output nothing is known is still worth waiting for.
+        if let Some((tail, events)) = tails.follow(run) {
+            // Lines told or known to be lost, and the last of them.
+            let mut known = tail.skipped + tail.lines.len() as u64;
+            let mut last = tail.lines.last().cloned();
+            let mut over = tail.over;
+            self.lines(run, tail.skipped, tail.lines)?;
+            while !over {
+                match self.wait(&events, HEARTBEAT)? {
+                    Ok(TailEvent::Line(line)) => {
+                        known += 1;
+                        last = Some(line.clone());
+                        self.line(run, line)?;
+                    }
+                    Ok(TailEvent::Dropped(count)) => {
+                        known += count;
+                        self.dropped(run, count)?;
+                    }
+                    Ok(TailEvent::Over) => over = true,
+                    Err(RecvTimeoutError::Timeout) => self.out.heartbeat()?,
+                    // The run has printed its last faster than this could be told: that is still kept.
+                    Err(RecvTimeoutError::Disconnected) => {
+                        self.rest(run, tails.of(run).unwrap_or_default(), known, last.as_ref())?;
+                        over = true;
+                    }
                 }
             }
-            // Nothing is known of its output; that it ends is still worth waiting for.
-            None => self.over(run),
         }
-        while let Some(receiver) = &events {
-            match receiver.recv_timeout(HEARTBEAT) {
-                Ok(TailEvent::Over) | Err(RecvTimeoutError::Disconnected) => {
-                    self.over(run);
-                    events = None;
-                }
-                Ok(event) => self.event(run, event)?,
-                Err(RecvTimeoutError::Timeout) => self.heartbeat()?,
-            }
-        }
+        self.over(run);
         while !self.ending.is_empty() {
             self.settle()?;
             if !self.ending.is_empty() {
+                self.out.flush()?;
                 std::thread::sleep(self.patience);
             }
         }
         Ok(())
+    }
+
+    /// What is kept of a run behind the `last` line that was told, and how many lines are missing before it.
+    fn rest(&mut self, run: RunId, tail: Tail, known: u64, last: Option<&Line>) -> io::Result<()> {
+        let told = tail.lines.iter().rposition(|line| Some(line) == last).map_or(0, |at| at + 1);
+        let all = tail.skipped + tail.lines.len() as u64;
+        let new = &tail.lines[told..];
+        self.dropped(run, all.saturating_sub(known + new.len() as u64))?;
+        new.iter().try_for_each(|line| self.line(run, line.clone()))
     }
 
     fn follow_job(&mut self, tails: &Tails, job: &JobName, runs: usize) -> io::Result<()> {
@@ -149,20 +159,20 @@ impl<W: Write> Writer<'_, W> {
         let mut current = seams.last().map(|(run, _)| *run);
         loop {
             let patience = if self.ending.is_empty() { HEARTBEAT } else { self.patience };
-            match events.recv_timeout(patience) {
+            match self.wait(&events, patience)? {
                 Ok((run, event)) => {
                     if let Some((_, seam)) = seams.iter_mut().find(|(of, _)| *of == run)
                         && seam.holds(&event)
                     {
                         continue;
                     }
-                    if current != Some(run) {
-                        self.record(&Record::Run { run: run.to_string(), job: job.clone() })?;
+                    if current != Some(run) && !matches!(event, TailEvent::Over) {
+                        self.out.record(&Record::Run { run: run.to_string(), job: job.clone() })?;
                         current = Some(run);
                     }
                     self.event(run, event)?;
                 }
-                Err(RecvTimeoutError::Timeout) => self.heartbeat()?,
+                Err(RecvTimeoutError::Timeout) => self.out.heartbeat()?,
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
             self.settle()?;
@@ -176,19 +186,23 @@ impl<W: Write> Writer<'_, W> {
             return lines.into_iter().try_for_each(|line| self.line(run, line));
         }
         if skipped > 0 {
-            self.record(&Record::Skipped { skipped, run: run.to_string() })?;
+            self.out.record(&Record::Skipped { skipped, run: run.to_string() })?;
         }
         lines.into_iter().try_for_each(|line| self.line(run, line))
     }
 
     fn line(&mut self, run: RunId, line: Line) -> io::Result<()> {
-        self.record(&Record::Line(LineRecord::new(run, line)))
+        self.out.record(&Record::Line(LineRecord::new(run, line)))
+    }
+
+    fn dropped(&mut self, run: RunId, dropped: u64) -> io::Result<()> {
+        if dropped > 0 { self.out.record(&Record::Dropped { dropped, run: run.to_string() }) } else { Ok(()) }
     }
 
     fn event(&mut self, run: RunId, event: TailEvent) -> io::Result<()> {
         match event {
             TailEvent::Line(line) => self.line(run, line),
-            TailEvent::Dropped(dropped) => self.record(&Record::Dropped { dropped, run: run.to_string() }),
+            TailEvent::Dropped(count) => self.dropped(run, count),
             TailEvent::Over => {
                 self.over(run);
                 Ok(())
@@ -204,51 +218,31 @@ impl<W: Write> Writer<'_, W> {
     /// Tells the end of those whose output is over and that are booked by now.
     fn settle(&mut self) -> io::Result<()> {
         if self.asked.elapsed() < self.patience {
-            return self.heartbeat();
+            return self.out.heartbeat();
         }
         self.asked = Instant::now();
         self.patience = (self.patience * 2).min(ASK_AGAIN.1);
         for run in std::mem::take(&mut self.ending) {
             match self.ask(run) {
-                Ok(view) if view.state == "over" => self.record(&Record::End { end: Box::new(view) })?,
-                Err(problem) if problem.status() == 404 => self.record(&Record::Gone { gone: run.to_string() })?,
+                Ok(view) if view.state == "over" => self.out.record(&Record::End { end: Box::new(view) })?,
+                Err(problem) if problem.status() == 404 => self.out.record(&Record::Gone { gone: run.to_string() })?,
                 Ok(_) | Err(_) => self.ending.push(run),
             }
         }
-        self.heartbeat()
+        self.out.heartbeat()
     }
 
     fn ask(&self, run: RunId) -> Result<RunView, Problem> {
         self.engine.ask(|reply| Request::Run(run, reply))
     }
 
-    fn heartbeat(&mut self) -> io::Result<()> {
-        if self.written.elapsed() >= HEARTBEAT { self.chunk(b"\n") } else { Ok(()) }
-    }
-
-    fn record(&mut self, record: &Record) -> io::Result<()> {
-        let mut text = serde_json::to_vec(record)?;
-        text.push(b'\n');
-        self.chunk(&text)
-    }
-
-    fn chunk(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if self.chunked {
-            write!(self.out, "{:x}\r\n", bytes.len())?;
+    /// The next event. Before it waits, what was held back is sent.
+    fn wait<E>(&mut self, events: &Receiver<E>, patience: Duration) -> io::Result<Result<E, RecvTimeoutError>> {
+        if let Ok(event) = events.try_recv() {
+            return Ok(Ok(event));
         }
-        self.out.write_all(bytes)?;
-        if self.chunked {
-            self.out.write_all(b"\r\n")?;
-        }
-        self.written = Instant::now();
-        self.out.flush()
-    }
-
-    fn finish(mut self) -> io::Result<()> {
-        if self.chunked {
-            self.out.write_all(b"0\r\n\r\n")?;
-        }
-        self.out.flush()
+        self.out.flush()?;
+        Ok(events.recv_timeout(patience))
     }
 }
 
