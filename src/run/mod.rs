@@ -4,6 +4,7 @@ pub mod capture;
 pub(crate) mod capture_flow;
 pub(crate) mod capture_pipes;
 pub(crate) mod lines;
+pub mod plan;
 pub(crate) mod spool;
 
 pub use capture::{Capture, CaptureEvent, RunLabel};
