@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::life::Volume;
 use super::mark::Ticket;
 use crate::engine::view::Outcome;
-use crate::job::JobName;
+use crate::job::{JobName, LogTarget};
 use crate::wire::{Ended, RunId};
 
 /// Verdicts kept of each job.
@@ -66,6 +66,8 @@ pub struct Record {
     pub ticket: Ticket,
     /// Its leader, when there was one: pid, start, end.
     pub led: Option<(i32, Timestamp, Ended)>,
+    /// Where its lines went, when the job said so.
+    pub log: Option<LogTarget>,
     /// How it ended.
     pub outcome: Outcome,
     /// When it was booked.

@@ -239,7 +239,8 @@ impl State {
             Output::Open => Volume::default(),
         };
         let (name, slot) = (run.job.clone(), run.ticket.slot);
-        self.record(Record { job: run.job, ticket: run.ticket, led, outcome, booked: now.wall, volume, left: 0 });
+        let log = run.terms.log;
+        self.record(Record { job: run.job, ticket: run.ticket, led, log, outcome, booked: now.wall, volume, left: 0 });
         if let Some(going) = self.going.get_mut(&name) {
             going.runs.retain(|other| *other != id);
         }
@@ -286,7 +287,8 @@ impl State {
         };
         let outcome = Outcome::CouldNotStart { failure: Failure { step: Step::Plan, errno: 0 }, message };
         let job = name.clone();
-        self.record(Record { job, ticket, led: None, outcome, booked: now.wall, volume: Volume::default(), left: 0 });
+        let (booked, volume) = (now.wall, Volume::default());
+        self.record(Record { job, ticket, led: None, log: None, outcome, booked, volume, left: 0 });
     }
 
     /// Has the contexts of a job's runs say what waits for them.
@@ -299,6 +301,11 @@ impl State {
         };
         let contexts: Vec<Effect> = known.filter_map(context).collect();
         self.effects.extend(contexts);
+    }
+
+    /// What the capture must know of a run.
+    pub fn label(&self, id: RunId) -> Option<Label> {
+        self.runs.get(&id).map(|run| label(id, run))
     }
 
     fn waiting_for(&self, id: RunId) -> Option<Ticket> {
@@ -319,6 +326,6 @@ pub(super) enum Booking {
 }
 
 /// What the capture must know of a run.
-pub(super) fn label(id: RunId, run: &Run) -> Label {
+fn label(id: RunId, run: &Run) -> Label {
     Label { run: id, job: run.job.clone(), log: run.terms.log, output_limit: run.terms.output_limit }
 }
