@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::Write;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
-use rotad::conf::{Change, Command, Commands, Config, DirectoryPath, Policy, Update, watch};
+use rotad::conf::{Change, Command, Commands, Config, DirectoryPath, Opener, Policy, Update, watch};
 use rotad::engine::FileView;
 use tokio::sync::mpsc::{Receiver, channel, error::TryRecvError};
 
@@ -446,6 +448,87 @@ fn b40_out_of_descriptors_is_no_end() {
     setrlimit(Resource::RLIMIT_NOFILE, soft, hard).unwrap();
     drop(taken);
     w.until("the second try", |w| w.jobs.len() == 1 && w.command("a") == Some("/a") && w.files.is_empty());
+}
+
+/// Opens what it may not with the descriptor that it was given.
+struct Given(DirectoryPath);
+
+impl Opener for Given {
+    fn directory(&self) -> io::Result<OwnedFd> {
+        self.0.directory()
+    }
+
+    fn file(&self, name: &str) -> io::Result<OwnedFd> {
+        assert_eq!(name, "a.yaml");
+        io::stdin().as_fd().try_clone_to_owned()
+    }
+}
+
+#[test]
+fn b40_a_file_that_only_root_may_read_is_asked_for() {
+    if let Some(conf_d) = std::env::var_os("ROTAD_TEST_CONF_D").map(PathBuf::from) {
+        let config = Config { conf_d: conf_d.clone(), as_root: true, ..Config::first_look().unwrap() };
+        let (out, mut updates) = channel(4);
+        let policy = Policy { config, zone: TimeZone::UTC };
+        let (_commands, _thread) = watch(Given(DirectoryPath(conf_d)), policy, out).unwrap();
+        let mut jobs = Vec::new();
+        loop {
+            let update = updates.blocking_recv().unwrap();
+            jobs.extend(update.changes.iter().map(|change| format!("{change:?}").contains("/secret")));
+            if update.complete {
+                assert_eq!(jobs, [true]);
+                return;
+            }
+        }
+    }
+    if !nix::unistd::geteuid().is_root() {
+        println!("skipped: only root can keep a file from others and hand it to them");
+        return;
+    }
+    let root = tempfile::tempdir().unwrap();
+    let conf_d = root.path().join("conf.d");
+    fs::create_dir(&conf_d).unwrap();
+    fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(conf_d.join("a.yaml"), job("/secret")).unwrap();
+    fs::set_permissions(conf_d.join("a.yaml"), fs::Permissions::from_mode(0o600)).unwrap();
+    // A copy that another user can reach wherever the build is.
+    let me = root.path().join("me");
+    fs::copy(std::env::current_exe().unwrap(), &me).unwrap();
+    let mut other = std::process::Command::new(me);
+    other.args(["--exact", "b40_a_file_that_only_root_may_read_is_asked_for", "--nocapture"]);
+    other.env("ROTAD_TEST_CONF_D", &conf_d).stdin(fs::File::open(conf_d.join("a.yaml")).unwrap());
+    other.uid(65534).gid(65534).current_dir("/");
+    assert!(other.status().unwrap().success());
+}
+
+#[test]
+fn b26_without_events_changes_are_looked_for() {
+    let limit = Path::new("/proc/sys/user/max_inotify_instances");
+    // In a user namespace of its own the limit is its own, too.
+    if std::env::var_os("ROTAD_TEST_ALONE").is_none() {
+        let me = std::env::current_exe().unwrap();
+        let mut alone = std::process::Command::new("unshare");
+        alone.args(["--user", "--map-root-user"]).arg(me).env("ROTAD_TEST_ALONE", "1");
+        alone.args(["--exact", "b26_without_events_changes_are_looked_for", "--nocapture"]);
+        match alone.output() {
+            Ok(output) if output.stderr.starts_with(b"unshare:") => println!("skipped: no user namespaces here"),
+            Ok(output) => assert!(output.status.success(), "{output:?}"),
+            Err(error) => println!("skipped: unshare: {error}"),
+        }
+        return;
+    }
+    if fs::write(limit, "0").is_err() {
+        println!("skipped: {} cannot be set", limit.display());
+        return;
+    }
+    let mut w = Watched::with(&[("a.yaml", &job("/a"))]);
+    assert!(w.watch.starts_with("polling: the limit"), "{}", w.watch);
+    assert_eq!(w.itself(), ["polling"]);
+    w.write("b.yaml", &job("/b"));
+    w.until("the new job", |w| w.command("b").is_some());
+    fs::write(limit, "128").unwrap();
+    w.commands.send(Command::CheckIdentity);
+    w.until("events", |w| w.watch == "inotify" && w.itself().is_empty());
 }
 
 #[test]

@@ -211,3 +211,6 @@ fn max_size(text: &str) -> Result<u64, String> {
 fn keep(text: &str) -> Result<u32, String> {
     text.parse().ok().filter(|keep| *keep <= 1000).ok_or_else(|| "a number from 0 to 1000 is expected".to_owned())
 }
+
+#[cfg(test)]
+mod tests;
