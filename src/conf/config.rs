@@ -1,11 +1,16 @@
 //! rotad.yaml, read, checked and with every default in its place.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::job::LogTarget;
+use super::crond::Crond;
+use super::standing::Standing;
+use crate::job::{Finding, Job, LogTarget};
+
+/// Where the configuration is unless `-c` says otherwise.
+pub const DEFAULT_PATH: &str = "/etc/rotad/rotad.yaml";
 
 /// What the daemon is told once, at its start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,7 +21,7 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// The unix socket of the HTTP endpoint.
     pub socket: PathBuf,
-    /// The TCP port of the HTTP endpoint on 127.0.0.1.
+    /// The TCP port of the HTTP endpoint on 127.0.0.1; 0: none.
     pub port: u16,
     /// The user that jobs run as unless they say otherwise.
     pub jobs_user: String,
@@ -30,6 +35,10 @@ pub struct Config {
     pub stop_timeout: Duration,
     /// Where lines go.
     pub log: LogConfig,
+    /// The daemon was started by root: it can change users. Otherwise every job runs as the user who started it.
+    pub as_root: bool,
+    /// What a `runtime.yaml` of mysql-crond says besides.
+    pub crond: Option<Crond>,
 }
 
 /// Where the lines of jobs go, unless they say otherwise.
@@ -45,4 +54,79 @@ pub struct LogConfig {
     pub keep: u32,
     /// Tell more.
     pub debug: bool,
+}
+
+impl Config {
+    /// Reads `path`, or [`DEFAULT_PATH`]: the configuration and its warnings, or what is wrong with it.
+    pub fn load(path: Option<&Path>) -> Result<(Config, Vec<Finding>), Vec<Finding>> {
+        super::rotad_yaml::load(path.unwrap_or(Path::new(DEFAULT_PATH)), &Standing::of_process())
+    }
+
+    /// Reads a configuration for a look at job files: as the daemon would that its owner starts.
+    pub fn load_for_check(path: &Path) -> Result<(Config, Vec<Finding>), Vec<Finding>> {
+        use std::os::unix::fs::MetadataExt;
+        let roots = std::fs::metadata(path).is_ok_and(|meta| meta.uid() == 0);
+        let process = Standing::of_process();
+        super::rotad_yaml::load(path, &Standing { root: process.root || roots, ..process })
+    }
+
+    /// No configuration at all: every default, and the jobs in `./conf.d`.
+    pub fn first_look() -> Result<Config, Vec<Finding>> {
+        let here = std::env::current_dir().map_err(|error| {
+            vec![Finding::error("unreadable", ".", format!("the working directory cannot be found: {error}"))]
+        })?;
+        Ok(Config { conf_d: here.join("conf.d"), ..Config::defaults(&Standing::of_process()) })
+    }
+
+    /// What holds where rotad.yaml says nothing.
+    pub fn defaults(standing: &Standing) -> Config {
+        let (conf_d, state_dir, socket) = standing.places();
+        let log_dir = if standing.root { PathBuf::from("/var/log/rotad") } else { state_dir.join("log") };
+        Config {
+            conf_d,
+            state_dir,
+            socket,
+            port: 9999,
+            jobs_user: if standing.root { "nobody".to_owned() } else { standing.user.clone() },
+            allowed_users: Vec::new(),
+            allow_root_jobs: false,
+            engine_user: standing.engine_user(),
+            stop_timeout: Duration::from_secs(90),
+            log: LogConfig { target: LogTarget::Auto, dir: log_dir, max_size: 100 << 20, keep: 5, debug: false },
+            as_root: standing.root,
+            crond: None,
+        }
+    }
+
+    /// Why a job may not run as the user it names; `None` when it may. The warden asks the same again of every run.
+    pub fn refuses(&self, job: &Job) -> Option<Finding> {
+        let user = job.user.as_deref()?;
+        let error =
+            |message: String, hint: String| Some(Finding::error("user-not-allowed", &job.file, message).hint(hint));
+        if !self.as_root {
+            return match user == self.jobs_user {
+                true => None,
+                false => error(
+                    format!(
+                        "the job asks for user '{user}', but a daemon not started by root runs jobs as '{}' only",
+                        self.jobs_user
+                    ),
+                    "take the user line out, or run rotad as a system service".to_owned(),
+                ),
+            };
+        }
+        if user == "root" && !self.allow_root_jobs {
+            return error(
+                "the job asks for user 'root', which rotad.yaml does not allow".to_owned(),
+                "set 'allow_root_jobs: true' in rotad.yaml and restart rotad, if that is meant".to_owned(),
+            );
+        }
+        if user == "root" || user == self.jobs_user || self.allowed_users.iter().any(|allowed| allowed == user) {
+            return None;
+        }
+        error(
+            format!("the job asks for user '{user}', who is neither jobs_user nor one of allowed_users in rotad.yaml"),
+            format!("add '{user}' to allowed_users in rotad.yaml and restart rotad"),
+        )
+    }
 }

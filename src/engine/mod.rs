@@ -1,7 +1,100 @@
-//! The one loop that owns all state, and the pure decisions that it obeys.
+//! The engine: the one loop that owns all state, and the pure decisions that it obeys.
+//!
+//! ```text
+//!  warden ⇄ ┐                                 ┌→ warden (in order, by way of the outbox)
+//!  conf.d → │        ┌──────────────┐         │→ capture of output
+//!  capture →├─ turn →│ core: State  │→ effects┤→ environment files, off the loop
+//!  requests→│        └──────────────┘         │→ one line a fact
+//!  clocks  →┘          pure                   └→ answers
+//! ```
+//!
+//! Nothing on this path waits: not for disk, not for the terminal, not for whoever asks. What may wait has a thread of its
+//! own and speaks by messages. A panic ends the process at once; the warden keeps the runs and starts another engine, which
+//! takes over from what the warden has.
 
+mod ask;
+mod boot;
+pub mod core;
+mod greet;
+mod opener;
+mod outbox;
+mod perform;
+mod ready;
 mod request;
+mod status;
+mod tell;
+mod timer;
+mod turn;
 mod view;
+mod voice;
+mod words;
+
+use std::fmt;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use crate::wire::Link;
 
 pub use request::{Refusal, Reply, Request};
+pub use tell::outcome_words;
 pub use view::{FileView, JobView, Outcome, RunView, StatusView, Verdict, VerdictView};
+
+/// Threads that may wait for slow disks at once.
+const SLOW_THREADS: usize = 32;
+
+/// Why an engine ends before it is told to.
+#[derive(Debug)]
+pub enum Broken {
+    /// The socketpair to the warden.
+    Link(io::Error),
+    /// The warden went away without a word.
+    Orphaned,
+    /// The warden says what it should not.
+    Protocol(&'static str),
+    /// Something that every engine needs could not be made.
+    Start(&'static str, io::Error),
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Link(error) => write!(f, "the link to the warden broke: {error}"),
+            Self::Orphaned => write!(f, "the warden is gone"),
+            Self::Protocol(what) => write!(f, "the warden broke the protocol: {what}"),
+            Self::Start(what, error) => write!(f, "could not start {what}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Broken {}
+
+/// The engine process: serves the warden at the other end of `socket` until that says that all is over.
+pub fn run(socket: OwnedFd) -> ExitCode {
+    let link = Arc::new(Link::from_socket(socket));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(SLOW_THREADS).build();
+    let ended = match runtime {
+        Ok(runtime) => {
+            let ended = runtime.block_on(serve(link));
+            // A thread that waits for a dead disk is not waited for.
+            runtime.shutdown_background();
+            ended
+        }
+        Err(error) => Err(Broken::Start("the runtime", error)),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(broken) => {
+            voice::last_word(&broken);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(link: Arc<Link>) -> Result<(), Broken> {
+    let greeting = greet::greet(&link)?;
+    voice::start(greeting.welcome.config.log.debug);
+    let mut engine = turn::Engine::start(link, greeting)?;
+    engine.run().await
+}

@@ -1,9 +1,11 @@
 //! What a job is.
 
+pub mod file;
 mod finding;
 mod name;
 mod spec;
 
+pub use file::{read_job, user_name};
 pub use finding::{Finding, Place, Severity};
 pub use name::{JobName, MAX_NAME, NameError};
 pub use spec::{Armed, Job, Limits, LogTarget, OnOverlap, Program};

@@ -1,5 +1,14 @@
 //! Where facts go: terminal, log file, journal, and the tail that is kept of each run.
 
+mod deliver;
+mod escape;
+mod files;
+mod log_file;
 mod tail;
+mod tail_store;
+mod terminal;
 
+pub(crate) use deliver::{Order, Sink, SinkThread};
+pub(crate) use files::Files;
 pub use tail::{Line, Tail, TailEvent, Tails};
+pub(crate) use terminal::Terminal;

@@ -1,10 +1,14 @@
 //! The last lines of each run, kept for `rota logs` and handed out as they come.
+//!
+//! Bounded in every direction: 64 KiB a run, five runs a job, 16 MiB in all, 1024 events for a follower that does not read.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
+use super::tail_store::Store;
 use crate::job::JobName;
 use crate::wire::{RunId, Stream};
 
@@ -33,7 +37,7 @@ pub struct Tail {
 }
 
 /// What a follower gets.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TailEvent {
     /// A line.
     Line(Line),
@@ -45,32 +49,63 @@ pub enum TailEvent {
 
 /// All tails. Clones share one store.
 #[derive(Debug, Clone, Default)]
-pub struct Tails {}
+pub struct Tails {
+    store: Arc<Mutex<Store>>,
+}
 
 impl Tails {
     /// What is kept of a run; `None` when nothing is known of it.
-    pub fn of(&self, _run: RunId) -> Option<Tail> {
-        None
+    pub fn of(&self, run: RunId) -> Option<Tail> {
+        self.store().tail(run)
     }
 
     /// What is kept of a run, and every event after it, without a gap. The channel is bounded: who reads too slowly gets
-    /// [`TailEvent::Dropped`].
-    pub fn follow(&self, _run: RunId) -> Option<(Tail, Receiver<TailEvent>)> {
-        None
+    /// [`TailEvent::Dropped`]. It closes after [`TailEvent::Over`]; closing without it says that the end did not fit.
+    pub fn follow(&self, run: RunId) -> Option<(Tail, Receiver<TailEvent>)> {
+        self.store().follow(run)
     }
 
     /// Every line of every run of a job from now on.
-    pub fn follow_job(&self, _job: &JobName) -> Receiver<(RunId, TailEvent)> {
-        std::sync::mpsc::sync_channel(0).1
+    pub fn follow_job(&self, job: &JobName) -> Receiver<(RunId, TailEvent)> {
+        self.store().follow_job(job)
     }
 
     /// The runs of a job that have a tail, oldest first.
-    pub fn runs_of(&self, _job: &JobName) -> Vec<RunId> {
-        Vec::new()
+    pub fn runs_of(&self, job: &JobName) -> Vec<RunId> {
+        self.store().runs_of(job)
     }
 
     /// Bytes received of a run by stream, and bytes that were not kept.
-    pub fn counts(&self, _run: RunId) -> (BTreeMap<Stream, u64>, u64) {
-        Default::default()
+    pub fn counts(&self, run: RunId) -> (BTreeMap<Stream, u64>, u64) {
+        self.store().counts(run)
+    }
+
+    /// A run begins to have a tail.
+    pub(crate) fn open(&self, run: RunId, job: &JobName) {
+        self.store().open(run, job);
+    }
+
+    /// `bytes` are whole lines of a run, `lines` in number; `last` says that they may end without a newline.
+    pub(crate) fn push(&self, run: RunId, stream: Stream, bytes: &[u8], last: bool, lines: u64) {
+        self.store().push(run, Timestamp::now(), stream, bytes, last, lines);
+    }
+
+    /// Lines of a run that nobody has any more.
+    pub(crate) fn skip(&self, run: RunId, lines: u64) {
+        self.store().skip(run, lines);
+    }
+
+    /// Bytes received and dropped so far.
+    pub(crate) fn count(&self, run: RunId, received: [u64; 2], dropped: u64) {
+        self.store().count(run, received, dropped);
+    }
+
+    /// No more lines of this run.
+    pub(crate) fn end(&self, run: RunId) {
+        self.store().end(run);
+    }
+
+    fn store(&self) -> MutexGuard<'_, Store> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,1 +1,204 @@
-//! The privileged side: launch, signal, reap, adopt.
+//! The privileged side: it opens the sockets, starts the engine and replaces it, starts programs as the users that
+//! rotad.yaml allows, signals and reaps them, and keeps every run's pipes while there is no engine. One thread, no parsing
+//! of foreign bytes, no opinion about jobs.
+//!
+//! ```text
+//!   Start ──► Waiting ──► Starting ──► Running ──► Ended ──► (forgotten)
+//!             look-up of   forked,     exec'd      reaped
+//!             the user     exec open
+//!                 └──────────┴──► NotStarted(step, errno) ──► (forgotten)
+//! ```
+//!
+//! It promises that every run given to it is told of until the engine, or its successor, has said `Forget`; that nothing
+//! runs as a user whom the configuration does not name; and that it outlives any engine. It does not promise to outlive
+//! itself: when the warden is killed, systemd ends what is left of the service.
+
+mod birth;
+mod cgroup;
+mod engine;
+mod identity;
+mod launch;
+mod notify;
+mod orders;
+mod places;
+mod runs;
+pub mod say;
+mod serve;
+mod sweep;
+pub mod sys;
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
+use std::path::Path;
+use std::process::ExitCode;
+
+use nix::fcntl::OFlag;
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::stat::Mode;
+
+use crate::conf::{Config, LogConfig};
+use crate::job::{LogTarget, Severity};
+use identity::{Answer, Identities, Identity};
+use launch::Inheritance;
+use places::PlaceError;
+use say::{Level, Voice};
+use serve::{Start, Warden};
+
+pub use identity::Identity as User;
+
+/// Exit codes of the daemon (sysexits.h).
+mod exit {
+    /// rotad.yaml is wrong.
+    pub const CONFIG: u8 = 78;
+    /// Another daemon runs, or a resource is not there.
+    pub const TEMPORARY: u8 = 75;
+    /// A user of rotad.yaml does not exist.
+    pub const NO_USER: u8 = 67;
+}
+
+/// Why the daemon does not start.
+enum Refusal {
+    /// A place that it needs.
+    Place(PlaceError),
+    /// A user that it needs.
+    User(String, &'static str),
+    /// Something of the system.
+    System(&'static str, io::Error),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Place(error) => error.fmt(f),
+            Self::User(name, key) => {
+                write!(f, "{key}: there is no user {name:?} (hint: create it, or name another in rotad.yaml)")
+            }
+            Self::System(what, error) => write!(f, "{what}: {error}"),
+        }
+    }
+}
+
+/// The daemon, from its command line to its end.
+pub fn run(config_file: Option<&Path>) -> ExitCode {
+    let voice = Voice::new();
+    let (config, first_look) = match configure(config_file, voice) {
+        Ok(found) => found,
+        Err(code) => return ExitCode::from(code),
+    };
+    match prepare(config, first_look, voice)
+        .and_then(|start| Warden::new(start).map_err(|error| Refusal::System("registering signals", error)))
+    {
+        Ok(mut warden) => {
+            if warden.serve() {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
+        }
+        Err(refusal) => {
+            voice.say(Level::Error, format_args!("{refusal}"));
+            ExitCode::from(match refusal {
+                Refusal::User(..) => exit::NO_USER,
+                Refusal::Place(PlaceError::Held(..)) | Refusal::System(..) => exit::TEMPORARY,
+                Refusal::Place(_) => exit::CONFIG,
+            })
+        }
+    }
+}
+
+/// Reads rotad.yaml, or decides on a first look where there is none.
+fn configure(file: Option<&Path>, voice: Voice) -> Result<(Config, bool), u8> {
+    let default = Path::new("/etc/rotad/rotad.yaml");
+    let file = file.or_else(|| default.exists().then_some(default));
+    let Some(file) = file else {
+        let config = Config::first_look().map_err(|findings| {
+            findings.iter().for_each(|finding| voice.say(Level::Error, format_args!("{finding}")));
+            exit::CONFIG
+        })?;
+        voice.say(Level::Info, format_args!("first look: no configuration, jobs from {}", config.conf_d.display()));
+        return Ok((config, true));
+    };
+    let (result, findings) = match Config::load(Some(file)) {
+        Ok((config, findings)) => (Ok((config, false)), findings),
+        Err(findings) => (Err(exit::CONFIG), findings),
+    };
+    for finding in &findings {
+        let level = if finding.severity == Severity::Error { Level::Error } else { Level::Warning };
+        voice.say(level, format_args!("{finding}"));
+    }
+    result
+}
+
+/// From a configuration to a warden that can serve: everything that can fail, fails here and with a reason.
+fn prepare(config: Config, first_look: bool, voice: Voice) -> Result<Start, Refusal> {
+    let system = |what| move |error| Refusal::System(what, error);
+    keep_standard_streams().map_err(system("opening /dev/null"))?;
+    let inheritance = Inheritance::read().map_err(system("reading resource limits"))?;
+    let engine_identity = users(&config, &inheritance, voice)?;
+
+    // Files of jobs and messages need many descriptors; the jobs themselves get the limit we were given.
+    let files = inheritance.open_files();
+    if setrlimit(Resource::RLIMIT_NOFILE, files, files).is_err() {
+        voice.say(Level::Warning, format_args!("the limit on open files could not be raised"));
+    }
+    nix::sys::prctl::set_child_subreaper(true).map_err(|errno| Refusal::System("becoming subreaper", errno.into()))?;
+    if inheritance.root {
+        // Nobody but root looks into this process.
+        nix::sys::prctl::set_dumpable(false).map_err(|errno| Refusal::System("prctl", errno.into()))?;
+    }
+
+    places::directory(&config.state_dir, 0o750, engine_identity.as_ref()).map_err(Refusal::Place)?;
+    let lock = places::lock(&config.state_dir).map_err(Refusal::Place)?;
+    let LogConfig { dir, target, .. } = &config.log;
+    if let Err(error) = places::directory(dir, 0o750, engine_identity.as_ref()) {
+        let level = if *target == LogTarget::File { Level::Error } else { Level::Warning };
+        voice.say(level, format_args!("log directory {error}"));
+    }
+    let listener = places::listen(&config.socket).map_err(Refusal::Place)?;
+    let program: OwnedFd = nix::fcntl::open("/proc/self/exe", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
+        .map_err(|errno| Refusal::System("opening this program", errno.into()))?;
+    Ok(Start { config, first_look, inheritance, engine_identity, program, listener, lock, voice })
+}
+
+/// Who the engine becomes; and whether the users that rotad.yaml names are there.
+fn users(config: &Config, inheritance: &Inheritance, voice: Voice) -> Result<Option<Identity>, Refusal> {
+    if !inheritance.root {
+        return Ok(None);
+    }
+    // Through a child, like every look-up: its modules stay out of this process.
+    let find = |name: &str, key| {
+        let mut identities = Identities::default();
+        identities.ask(name).map_err(|error| Refusal::System("looking up users", error))?;
+        match identities.take(name) {
+            Some(Answer::Known(identity)) => Ok(identity),
+            Some(Answer::Failed(errno)) => {
+                Err(Refusal::System("looking up users", io::Error::from_raw_os_error(errno)))
+            }
+            Some(Answer::Unknown) | None => Err(Refusal::User(name.to_owned(), key)),
+        }
+    };
+    let engine = find(&config.engine_user, "engine_user")?;
+    let jobs = find(&config.jobs_user, "jobs_user")?;
+    if config.jobs_user == "nobody" {
+        voice.say(Level::Info, format_args!("jobs run as nobody (hint: name a user with jobs_user in rotad.yaml)"));
+    }
+    if engine.uid == 0 {
+        voice.say(Level::Warning, format_args!("the engine runs as root: give it a user with engine_user"));
+    } else if engine.uid == jobs.uid {
+        voice.say(Level::Warning, format_args!("engine_user and jobs_user are one: a job can disturb the engine"));
+    }
+    Ok(Some(engine))
+}
+
+/// Descriptors 0 to 2 are open, whatever the daemon was started with: what is opened later must not become one of them.
+fn keep_standard_streams() -> io::Result<()> {
+    loop {
+        let null = nix::fcntl::open("/dev/null", OFlag::O_RDWR, Mode::empty())?;
+        if null.as_raw_fd() > 2 {
+            return Ok(());
+        }
+        // Stays open for good, under the number that was missing.
+        let _ = null.into_raw_fd();
+    }
+}

@@ -1,7 +1,7 @@
 //! One end of the socketpair: whole messages in and out, with their file descriptors.
 
 use std::io::{self, IoSlice, IoSliceMut};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
@@ -10,6 +10,8 @@ use nix::sys::socket::{
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use crate::warden::sys;
 
 use super::{BadMessage, MAX_FDS, MAX_MESSAGE, decode, encode};
 
@@ -44,6 +46,17 @@ impl Link {
     /// An end that was inherited.
     pub fn from_socket(socket: OwnedFd) -> Link {
         Link { socket }
+    }
+
+    /// The descriptor alone, to be inherited.
+    pub fn into_socket(self) -> OwnedFd {
+        self.socket
+    }
+
+    /// Nothing more will be sent: the other end sees [`Received::Closed`] after what is on its way.
+    pub fn close_sending(&self) {
+        // A link whose other end is gone needs no farewell.
+        let _ = nix::sys::socket::shutdown(self.socket.as_raw_fd(), nix::sys::socket::Shutdown::Write);
     }
 
     /// Sends one message. With `wait` false a full socket answers [`io::ErrorKind::WouldBlock`] and nothing was sent.
@@ -86,7 +99,7 @@ impl Link {
                     let mut fds = Vec::new();
                     for control in packet.cmsgs()? {
                         if let ControlMessageOwned::ScmRights(raw) = control {
-                            fds.extend(raw.into_iter().map(own));
+                            fds.extend(raw.into_iter().map(sys::own));
                         }
                     }
                     let cut = packet.flags.intersects(MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC);
@@ -107,13 +120,6 @@ impl Link {
         }
         decode(&buffer[..length]).map(|message| Received::Message(message, fds)).map_err(bad)
     }
-}
-
-/// Takes over a descriptor that the kernel has just put into this process.
-#[allow(unsafe_code, reason = "descriptors arrive from recvmsg as numbers; nothing else can own them")]
-fn own(raw: RawFd) -> OwnedFd {
-    // SAFETY: the kernel made this descriptor for us in the recvmsg call above, and nobody else knows its number.
-    unsafe { OwnedFd::from_raw_fd(raw) }
 }
 
 impl AsFd for Link {

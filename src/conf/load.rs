@@ -1,0 +1,312 @@
+//! Reads the files of an opened directory one by one: open, check what was opened, read, parse.
+
+use std::collections::{BTreeSet, HashMap};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use nix::dir::Dir;
+use nix::errno::Errno;
+use nix::fcntl::AtFlags;
+use nix::sys::stat::{FileStat, SFlag, fstat, fstatat};
+
+use super::config::Config;
+use super::directory::Reading;
+use super::open::{Opener, open_in, read_all};
+use super::trust::{Trust, What};
+use super::yaml::MAX_FILE;
+use crate::job::Finding;
+use crate::job::file::{Schedules, hash_of, read_job_with};
+
+/// Most job files of a directory.
+pub const MAX_FILES: usize = 20_000;
+/// A file changed less than this ago may still be being written, in milliseconds.
+const YOUNG: i64 = 50;
+
+/// What came of a look at a file.
+#[derive(Debug)]
+pub enum Looked {
+    /// It is not there.
+    Gone,
+    /// It is as it was.
+    Same,
+    /// It is being written, by all appearance: to be looked at again shortly.
+    Young,
+    /// It was read.
+    Read(Reading),
+    /// It could not be read for a reason that passes: to be tried again later.
+    Passing(Finding),
+}
+
+/// Reads files.
+#[derive(Debug)]
+pub struct Loader {
+    /// Whom jobs may run as; absent: whoever.
+    users: Option<Config>,
+    trust: Trust,
+    zone: TimeZone,
+    schedules: Schedules,
+    seen: HashMap<String, Seen>,
+}
+
+/// A file when it was last read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Seen {
+    stamp: Stamp,
+    /// Of its text; absent where that was not read.
+    hash: Option<u64>,
+}
+
+/// What stat(2) tells of a file that is still the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    identity: (u64, u64),
+    size: i64,
+    changed: (i64, i64),
+    written: (i64, i64),
+    links: u64,
+}
+
+impl Stamp {
+    #[allow(clippy::unnecessary_cast)] // the widths differ between machines
+    fn of(stat: &FileStat) -> Stamp {
+        Stamp {
+            identity: (stat.st_dev as u64, stat.st_ino as u64),
+            size: stat.st_size as i64,
+            changed: (stat.st_ctime as i64, stat.st_ctime_nsec as i64),
+            written: (stat.st_mtime as i64, stat.st_mtime_nsec as i64),
+            links: stat.st_nlink as u64,
+        }
+    }
+}
+
+/// Names that count as job files: `.yaml` and `.yml`, not hidden. What editors and package tools leave beside them
+/// (`~`, `.bak`, `.swp`, `.dpkg-*`, `.rpmnew`, `.rpmsave`) ends otherwise or begins with a dot.
+pub fn is_job_file(name: &str) -> bool {
+    let stem = name.strip_suffix(".yaml").or_else(|| name.strip_suffix(".yml"));
+    stem.is_some_and(|stem| !stem.is_empty() && !stem.starts_with(['.', '#']))
+}
+
+/// The job files of a directory, and what is wrong with other names.
+#[derive(Debug, Default)]
+pub struct Names {
+    /// Names that count, at most [`MAX_FILES`]: the first in byte order.
+    pub files: BTreeSet<String>,
+    /// There is a symbolic link among all names.
+    pub links: bool,
+    /// Names that cannot be job files though they look like it, as findings.
+    pub findings: Vec<Finding>,
+}
+
+impl Loader {
+    /// For a daemon with this configuration; `zone` is its own.
+    pub fn new(config: Config, zone: TimeZone) -> Loader {
+        let trust = if config.as_root { Trust::of_root() } else { Trust::of_user() };
+        Loader::lint(Some(config), trust, zone)
+    }
+
+    /// For a look without a daemon: `users` is its configuration, where there is one.
+    pub fn lint(users: Option<Config>, trust: Trust, zone: TimeZone) -> Loader {
+        Loader { users, trust, zone, schedules: Schedules::default(), seen: HashMap::new() }
+    }
+
+    /// Whose files are believed.
+    pub fn trust(&self) -> Trust {
+        self.trust
+    }
+
+    /// A file is gone: nothing is remembered of it.
+    pub fn forget(&mut self, name: &str) {
+        self.seen.remove(name);
+    }
+
+    /// The directory is another one: nothing is remembered.
+    pub fn forget_all(&mut self) {
+        self.seen.clear();
+    }
+
+    /// By stat(2) alone: the file is the one that was read, unchanged. Never said of links.
+    pub fn unchanged(&self, directory: BorrowedFd<'_>, name: &str) -> bool {
+        let Some(seen) = self.seen.get(name) else { return false };
+        fstatat(directory, name, AtFlags::AT_SYMLINK_NOFOLLOW).is_ok_and(|stat| Stamp::of(&stat) == seen.stamp)
+    }
+
+    /// Opens, checks and reads a file. `written` says that its writer has closed it; without that a file of the last
+    /// moments is [`Looked::Young`].
+    pub fn look(&mut self, directory: BorrowedFd<'_>, opener: &impl Opener, name: &str, written: bool) -> Looked {
+        let opened = match open_in(directory, name) {
+            Err(Errno::EACCES) => opener.file(name),
+            other => other.map_err(io::Error::from),
+        };
+        let read = match opened {
+            Ok(file) => self.read(name, file, written),
+            Err(error) => Err(error),
+        };
+        match read {
+            Ok(looked) => looked,
+            Err(error) => self.failed(directory, name, &error),
+        }
+    }
+
+    fn read(&mut self, name: &str, file: OwnedFd, written: bool) -> io::Result<Looked> {
+        let stat = fstat(file.as_fd())?;
+        let stamp = Stamp::of(&stat);
+        let now = Timestamp::now();
+        if let Err(why) = self.trust.judge(What::File, &stat) {
+            self.seen.insert(name.to_owned(), Seen { stamp, hash: None });
+            let finding = Finding::error(why.code, name, format!("refused: {}", why.message)).hint(why.hint);
+            return Ok(Looked::Read(Reading::Broken(vec![finding])));
+        }
+        if !written && is_young(stamp.written, now) {
+            return Ok(Looked::Young);
+        }
+        if stamp.size > MAX_FILE as i64 {
+            self.seen.insert(name.to_owned(), Seen { stamp, hash: None });
+            return Ok(Looked::Read(Reading::Broken(vec![super::yaml::too_large(name)])));
+        }
+        let (bytes, before, after) = read_all(file, MAX_FILE)?;
+        if Stamp::of(&before) != Stamp::of(&after) || Stamp::of(&before).written != stamp.written {
+            return Ok(Looked::Young);
+        }
+        let seen = Seen { stamp, hash: Some(hash_of(&bytes)) };
+        if let Some(old) = self.seen.insert(name.to_owned(), seen)
+            && old.hash == seen.hash
+            && (old.stamp.links > 1) == (stamp.links > 1)
+        {
+            return Ok(Looked::Same);
+        }
+        Ok(Looked::Read(self.parse(name, &bytes, stamp, now)))
+    }
+
+    fn parse(&mut self, name: &str, bytes: &[u8], stamp: Stamp, now: Timestamp) -> Reading {
+        let (job, mut warnings) = match read_job_with(name, bytes, &self.zone, now, &mut self.schedules) {
+            Ok(read) => read,
+            Err(findings) => return Reading::Broken(findings),
+        };
+        if stamp.links > 1 {
+            let finding = Finding::warning("hard-link", name, "the file has another name (hard link) somewhere");
+            warnings.push(finding.hint("who can write to the other name changes this job"));
+        }
+        if let Some(refusal) = self.users.as_ref().and_then(|config| config.refuses(&job)) {
+            warnings.push(refusal);
+            return Reading::Broken(warnings);
+        }
+        let (seconds, nanoseconds) = stamp.changed;
+        let changed = i32::try_from(nanoseconds).ok().and_then(|nano| Timestamp::new(seconds, nano).ok());
+        Reading::Good { job: Box::new(job), since: changed.map_or(now, |changed| changed.min(now)), warnings }
+    }
+
+    fn failed(&mut self, directory: BorrowedFd<'_>, name: &str, error: &io::Error) -> Looked {
+        let errno = error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
+        let broken = |code, message: &str, hint: &str| {
+            Looked::Read(Reading::Broken(vec![Finding::error(code, name, message).hint(hint)]))
+        };
+        self.seen.remove(name);
+        match errno {
+            Errno::ENOENT => match fstatat(directory, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+                Ok(stat) if SFlag::from_bits_truncate(stat.st_mode).contains(SFlag::S_IFLNK) => {
+                    broken("dangling-link", "the link leads nowhere", "take it away, or put back what it points at")
+                }
+                Err(Errno::ENOENT) => Looked::Gone,
+                // It came back this very moment, and its event is on the way.
+                _ => Looked::Young,
+            },
+            Errno::EXDEV => broken("link-outside", "the link leads out of the directory", "put the file itself here"),
+            Errno::ELOOP => broken("link-refused", "the link is not followed", "put the file itself here"),
+            Errno::ENXIO | Errno::ENODEV => {
+                broken("not-regular", "it is a socket or device, not a regular file", "take it out of the directory")
+            }
+            Errno::EACCES | Errno::EPERM => {
+                broken("unreadable", "rotad may not read it", "chown it to root and chmod it 0644 (or 0600)")
+            }
+            Errno::EINVAL | Errno::ENAMETOOLONG => {
+                broken("bad-file-name", "no file can be opened by this name", "rename it")
+            }
+            _ => {
+                let message = format!("cannot be read now: {}; it will be tried again", errno.desc());
+                Looked::Passing(Finding::error("unreadable", name, message))
+            }
+        }
+    }
+
+    /// The names in a directory, which is `itself` in findings.
+    pub fn names(directory: BorrowedFd<'_>, itself: &str) -> io::Result<Names> {
+        // The copy shares its offset with the original: begin at the beginning whatever was read before.
+        nix::unistd::lseek(directory, 0, nix::unistd::Whence::SeekSet)?;
+        let mut listing = Dir::from_fd(directory.try_clone_to_owned()?)?;
+        let mut names = Names::default();
+        let mut left_out = 0usize;
+        for entry in listing.iter() {
+            let entry = entry?;
+            names.links |= entry.file_type() == Some(nix::dir::Type::Symlink);
+            let raw = entry.file_name().to_bytes();
+            match std::str::from_utf8(raw) {
+                Ok(name) if !is_job_file(name) => {}
+                Ok(name) if !name.chars().any(char::is_control) => {
+                    names.files.insert(name.to_owned());
+                    if names.files.len() > MAX_FILES {
+                        names.files.pop_last();
+                        left_out += 1;
+                    }
+                }
+                _ => {
+                    let shown = raw.escape_ascii().to_string();
+                    let counts = is_job_file(&String::from_utf8_lossy(raw));
+                    if counts && names.findings.len() < 100 {
+                        let message = format!("file '{shown}' was not read: its name holds bytes that no one can type");
+                        names.findings.push(Finding::error("bad-file-name", itself, message).hint("rename it"));
+                    }
+                }
+            }
+        }
+        if left_out > 0 {
+            let message = format!("{left_out} files are left out: at most {MAX_FILES} are read");
+            names.findings.push(Finding::error("too-many-files", itself, message));
+        }
+        Ok(names)
+    }
+}
+
+/// Written to within the last moments. A time in the future is no sign of that: clocks step.
+fn is_young((seconds, nanoseconds): (i64, i64), now: Timestamp) -> bool {
+    let written = seconds.saturating_mul(1000).saturating_add(nanoseconds / 1_000_000);
+    (0..YOUNG).contains(&now.as_millisecond().saturating_sub(written))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn b21_names_that_count() {
+        for name in ["a.yaml", "a.yml", "mysql-monitor-20000-%40every%2010s.yaml", "a.bak.yaml"] {
+            assert!(is_job_file(name), "{name}");
+        }
+        for name in [
+            ".yaml",
+            ".a.yaml",
+            "a.yaml~",
+            "a.yaml.bak",
+            "a.yaml.dpkg-new",
+            "a.yaml.rpmnew",
+            "a.yaml.rpmsave",
+            ".a.yaml.swp",
+            "#a.yaml#",
+            ".#a.yaml",
+            "a.env",
+            "yaml",
+            "a.YAML.txt",
+        ] {
+            assert!(!is_job_file(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn young_is_the_last_moment_only() {
+        let now = Timestamp::from_millisecond(1_000_000).unwrap();
+        assert!(is_young((999, 960_000_000), now));
+        assert!(!is_young((999, 940_000_000), now));
+        assert!(!is_young((1001, 0), now), "a file from the future");
+    }
+}

@@ -1,0 +1,216 @@
+//! Reads rotad.yaml. It decides whom programs run as, so as root it must be root's and nobody else may write to it.
+
+#![expect(clippy::result_large_err, reason = "a finding is made once per broken file, never in a loop that counts")]
+
+use std::io::Read;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::{Mode, fstat};
+
+use super::config::Config;
+use super::crond::{self, Crond};
+use super::standing::Standing;
+use super::trust::{Trust, What};
+use super::units;
+use super::yaml::{self, Field, Kind, Node, Reader};
+use crate::job::{Finding, LogTarget, user_name};
+
+const KEYS: [&str; 15] = [
+    "conf_d",
+    "state_dir",
+    "socket",
+    "port",
+    "jobs_user",
+    "allowed_users",
+    "allow_root_jobs",
+    "engine_user",
+    "stop_timeout",
+    "log",
+    crond::KEYS[0],
+    crond::KEYS[1],
+    crond::KEYS[2],
+    crond::KEYS[3],
+    crond::KEYS[4],
+];
+const LOG_KEYS: [&str; 9] = ["target", "dir", "max_size", "keep", "debug", "console", "log_file_dir", "source", "json"];
+/// Longest `stop_timeout`.
+const MAX_STOP: Duration = Duration::from_secs(86_400);
+/// Longest path of a unix socket (unix(7)).
+const MAX_SOCKET: usize = 107;
+
+/// Opens, checks and reads the file.
+pub(super) fn load(path: &Path, standing: &Standing) -> Result<(Config, Vec<Finding>), Vec<Finding>> {
+    let shown = path.display().to_string();
+    let bytes = open_and_read(path, standing.root).map_err(|finding| vec![finding])?;
+    let text = yaml::decode(&shown, &bytes).map_err(|finding| vec![finding])?;
+    read(&shown, text, standing)
+}
+
+fn open_and_read(path: &Path, root: bool) -> Result<Vec<u8>, Finding> {
+    let shown = path.display().to_string();
+    let failed = |error: std::io::Error| {
+        let finding = Finding::error("unreadable", &shown, format!("cannot be read: {error}"));
+        match error.kind() {
+            std::io::ErrorKind::NotFound => finding.hint("name another with -c, or create it; every key has a default"),
+            _ => finding,
+        }
+    };
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    let opened = open(path, flags, Mode::empty()).map_err(|errno| failed(errno.into()))?;
+    let stat = fstat(opened.as_fd()).map_err(|errno| failed(errno.into()))?;
+    let trust = if root { Trust::of_root_alone() } else { Trust::of_user() };
+    trust
+        .judge(What::File, &stat)
+        .map_err(|why| Finding::error(why.code, &shown, format!("refused: {}", why.message)).hint(why.hint))?;
+    let mut bytes = Vec::new();
+    let limit = yaml::MAX_FILE as u64 + 1;
+    std::fs::File::from(opened).take(limit).read_to_end(&mut bytes).map_err(failed)?;
+    Ok(bytes)
+}
+
+/// The text of the file. Pure but for names of users in `standing`.
+pub(super) fn read(file: &str, text: &str, standing: &Standing) -> Result<(Config, Vec<Finding>), Vec<Finding>> {
+    let mut config = Config::defaults(standing);
+    let (mut reader, root) = Reader::new(file, text).map_err(|finding| vec![finding])?;
+    if matches!(root.kind, Kind::Null) {
+        return Ok((config, Vec::new()));
+    }
+    let r = &mut reader;
+    let fields = r.fields("rotad.yaml", &root, &KEYS);
+    let set = |place: &mut PathBuf, value: Option<PathBuf>| {
+        if let Some(value) = value {
+            *place = value;
+        }
+    };
+    set(&mut config.conf_d, absolute(r, fields.get("conf_d")));
+    set(&mut config.state_dir, absolute(r, fields.get("state_dir")));
+    set(&mut config.socket, r.read(fields.get("socket"), socket));
+    config.port = r.read(fields.get("port"), port).unwrap_or(config.port);
+    config.jobs_user = r.read(fields.get("jobs_user"), user_name).unwrap_or(config.jobs_user);
+    config.engine_user = r.read(fields.get("engine_user"), user_name).unwrap_or(config.engine_user);
+    config.allow_root_jobs = r.truth(fields.get("allow_root_jobs")).unwrap_or(false);
+    config.stop_timeout = r.read(fields.get("stop_timeout"), stop_timeout).unwrap_or(config.stop_timeout);
+    if let Some(field) = fields.get("allowed_users") {
+        config.allowed_users = r.texts(Some(field)).unwrap_or_default();
+        for user in &config.allowed_users {
+            if let Err(why) = user_name(user) {
+                let (why, hint) = why.split_once('\n').map_or((why.as_str(), None), |(m, h)| (m, Some(h)));
+                r.error("bad-value", field, format!("'allowed_users': {why}"), hint);
+            }
+        }
+    }
+    if let Some(field) = fields.get("log") {
+        log(r, &mut config, field);
+    }
+    config.crond = crond::KEYS.iter().any(|key| fields.get(key).is_some()).then(|| Crond {
+        ip: crond::text(r, fields.get("ip")),
+        bk_cloud_id: crond::number(r, fields.get("bk_cloud_id")),
+        beat: crond::beat(r, fields.get("bk_monitor_beat")),
+        pid_path: crond::text(r, fields.get("pid_path")).map(PathBuf::from),
+        jobs_config: crond::text(r, fields.get("jobs_config")).map(PathBuf::from),
+    });
+    users(r, &mut config, standing, fields.get("jobs_user"), &root);
+    let findings = reader.end()?;
+    Ok((config, findings))
+}
+
+/// What the users say together.
+fn users(r: &mut Reader<'_>, config: &mut Config, standing: &Standing, jobs_user: Option<Field<'_>>, root: &Node) {
+    let id = jobs_user.map_or(root.id, |field| field.node.id);
+    if !standing.root {
+        config.engine_user = standing.user.clone();
+        if config.jobs_user != standing.user {
+            let message = format!("only root can run jobs as '{}'; you are '{}'", config.jobs_user, standing.user);
+            let hint = "take jobs_user out, or start rotad as root";
+            r.tell(Finding::error("needs-root", r.file(), message).hint(hint), id);
+        }
+        return;
+    }
+    if config.jobs_user == "root" && !config.allow_root_jobs {
+        let finding = Finding::error("root-jobs", r.file(), "jobs_user is root: every job would run with all rights");
+        r.tell(finding.hint("name another user, or add 'allow_root_jobs: true' if that is meant"), id);
+    }
+    if config.engine_user == "root" {
+        let finding = Finding::error("root-engine", r.file(), "the engine reads foreign bytes and must not be root");
+        r.tell(finding.hint("leave engine_user out, or name an unprivileged user of its own"), root.id);
+    }
+    if config.jobs_user == config.engine_user {
+        let message = format!("jobs and engine are both '{}': a job could signal the engine", config.jobs_user);
+        r.tell(Finding::warning("shared-user", r.file(), message).hint("give jobs a user of their own"), id);
+    }
+}
+
+/// `log` is a word or a map.
+fn log(r: &mut Reader<'_>, config: &mut Config, field: Field<'_>) {
+    let log = &mut config.log;
+    if !matches!(field.node.kind, Kind::Map(_)) {
+        log.target = r.read(Some(field), log_target).unwrap_or(log.target);
+        return;
+    }
+    let fields = r.fields("'log'", field.node, &LOG_KEYS);
+    log.target = r.read(fields.get("target"), log_target).unwrap_or(log.target);
+    for key in ["log_file_dir", "dir"] {
+        if let Some(dir) = absolute(r, fields.get(key)) {
+            log.dir = dir;
+        }
+    }
+    log.max_size = r.read(fields.get("max_size"), max_size).unwrap_or(log.max_size);
+    log.keep = r.read(fields.get("keep"), keep).unwrap_or(log.keep);
+    log.debug = r.truth(fields.get("debug")).unwrap_or(log.debug);
+    // mysql-crond's: the terminal, source places and the JSON form are what journal and `rota logs` have anyway.
+    for key in ["console", "source", "json"] {
+        r.truth(fields.get(key));
+    }
+}
+
+/// The word for a log target; `journal` is the automatic choice by another name.
+pub(crate) fn log_target(text: &str) -> Result<LogTarget, String> {
+    match text {
+        "auto" | "journal" => Ok(LogTarget::Auto),
+        "file" => Ok(LogTarget::File),
+        "none" => Ok(LogTarget::None),
+        _ => Err("one of auto, file, none".to_owned()),
+    }
+}
+
+fn absolute(r: &mut Reader<'_>, field: Option<Field<'_>>) -> Option<PathBuf> {
+    r.read(field, absolute_path)
+}
+
+fn absolute_path(text: &str) -> Result<PathBuf, String> {
+    match text.starts_with('/') {
+        true => Ok(PathBuf::from(text)),
+        false => Err("an absolute path is expected\nbegin it with '/'".to_owned()),
+    }
+}
+
+fn socket(text: &str) -> Result<PathBuf, String> {
+    match text.len() > MAX_SOCKET {
+        true => Err(format!("the path of a unix socket has at most {MAX_SOCKET} bytes")),
+        false => absolute_path(text),
+    }
+}
+
+fn port(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| "a port is a number from 1 to 65535, or 0 for none".to_owned())
+}
+
+fn stop_timeout(text: &str) -> Result<Duration, String> {
+    let time = units::duration(text)?;
+    if time > MAX_STOP { Err("at most one day".to_owned()) } else { Ok(time) }
+}
+
+fn max_size(text: &str) -> Result<u64, String> {
+    let size = units::size(text)?;
+    if size < 4096 { Err("at least 4KiB".to_owned()) } else { Ok(size) }
+}
+
+fn keep(text: &str) -> Result<u32, String> {
+    text.parse().ok().filter(|keep| *keep <= 1000).ok_or_else(|| "a number from 0 to 1000 is expected".to_owned())
+}
+
+#[cfg(test)]
+mod tests;

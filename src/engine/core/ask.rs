@@ -1,0 +1,83 @@
+//! What people ask for: runs to start and to stop. Views are in [`super::show`].
+
+use super::clock::Now;
+use super::mark::{Ticket, Why};
+use super::past::Rule;
+use super::{Effect, State};
+use crate::engine::request::Refusal;
+use crate::job::{JobName, OnOverlap};
+use crate::wire::RunId;
+
+use super::slots::RUNS_PER_JOB;
+
+/// Longest text kept of who asked, in characters.
+const MAX_BY: usize = 64;
+
+impl State {
+    /// Runs a job now, by its overlap rule: under `queue` and `replace` the request waits for the runs that go on, and has
+    /// its id already. A disabled job may be run.
+    pub fn start(&mut self, name: &JobName, by: &str, now: Now) -> (Result<RunId, Refusal>, Vec<Effect>) {
+        let answer = self.try_start(name, by, now);
+        self.flush(now);
+        (answer, std::mem::take(&mut self.effects))
+    }
+
+    /// Stops every run of a job, and drops what waits for them.
+    pub fn stop_job(&mut self, name: &JobName, now: Now) -> (Result<Vec<RunId>, Refusal>, Vec<Effect>) {
+        if self.jobs.get(name).is_none() && !self.going.contains_key(name) {
+            return (Err(no_such_job(name)), Vec::new());
+        }
+        self.drop_waiting(name, Rule::Request, now);
+        let runs = self.stop_all(name, Why::Request, now);
+        self.flush(now);
+        (Ok(runs), std::mem::take(&mut self.effects))
+    }
+
+    /// Stops a run, or drops it while it waits.
+    pub fn stop_run(&mut self, id: RunId, now: Now) -> (Result<Vec<RunId>, Refusal>, Vec<Effect>) {
+        let waiting =
+            self.going.iter().find(|(_, going)| going.waiting.as_ref().is_some_and(|ticket| ticket.run == id));
+        if let Some(name) = waiting.map(|(name, _)| name.clone()) {
+            self.drop_waiting(&name, Rule::Request, now);
+        } else if self.runs.contains_key(&id) {
+            self.stop(id, Why::Request, now);
+        } else {
+            return (Err(no_such_run(id)), Vec::new());
+        }
+        self.flush(now);
+        (Ok(vec![id]), std::mem::take(&mut self.effects))
+    }
+
+    fn try_start(&mut self, name: &JobName, by: &str, now: Now) -> Result<RunId, Refusal> {
+        if self.stopping.is_some() {
+            return Err(refusal("stopping", "the daemon is stopping: nothing more is started", None));
+        }
+        let job = self.jobs.get(name).map(|entry| entry.job.clone()).ok_or_else(|| no_such_job(name))?;
+        let going = self.going.get(name).map_or(0, |going| going.runs.len());
+        if going > 0 && job.on_overlap == OnOverlap::Skip {
+            let message = format!("a run of {name} goes on, and its on_overlap is skip");
+            return Err(refusal("overlap", message, Some("wait for it, or stop it first")));
+        }
+        if self.full() || (going >= RUNS_PER_JOB && job.on_overlap == OnOverlap::Allow) {
+            return Err(refusal("limit", "as many runs go on as may", Some("wait for some to end")));
+        }
+        let ticket = Ticket { run: self.next_run(now), slot: None, by: by.chars().take(MAX_BY).collect() };
+        let run = ticket.run;
+        self.enter(&job, ticket, going, now);
+        Ok(run)
+    }
+}
+
+/// There is no job of this name.
+pub fn no_such_job(name: &JobName) -> Refusal {
+    refusal("no-such-job", format!("there is no job {name}"), Some("rota list shows all of them"))
+}
+
+/// There is no run of this id.
+pub fn no_such_run(id: RunId) -> Refusal {
+    refusal("no-such-run", format!("no run {id} goes on or is remembered"), None)
+}
+
+fn refusal(code: &str, message: impl Into<String>, hint: Option<&str>) -> Refusal {
+    Refusal { code: code.into(), message: message.into(), hint: hint.map(Into::into) }
+}

@@ -1,0 +1,72 @@
+//! The end of the daemon: nothing more starts, what runs is stopped within the grace, and nothing can hold it up for ever.
+
+use std::time::Duration;
+
+use super::State;
+use super::clock::Now;
+use super::life::{DEATH_LIMIT, Ladder, Life};
+use super::mark::Why;
+use super::past::Rule;
+use crate::job::JobName;
+use crate::wire::{RunId, ToWarden};
+
+/// The daemon stops.
+#[derive(Debug)]
+pub(super) struct Stopping {
+    /// `SIGKILL` then (monotonic).
+    until: Duration,
+    /// The warden has been told that all is over.
+    said: bool,
+}
+
+impl Stopping {
+    /// What is left of the grace.
+    pub(super) fn left(&self, now: Now) -> Duration {
+        self.until.saturating_sub(now.mono)
+    }
+
+    /// When even runs that will not die are no longer waited for (monotonic).
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        (!self.said).then(|| self.until.saturating_add(DEATH_LIMIT))
+    }
+}
+
+impl State {
+    /// Stops everything within `grace`. Once more with a shorter grace hastens; a longer one changes nothing.
+    pub(super) fn drain(&mut self, grace: Duration, now: Now) {
+        let until = now.mono.saturating_add(grace);
+        let stopping = self.stopping.get_or_insert(Stopping { until, said: false });
+        stopping.until = stopping.until.min(until);
+        let until = stopping.until;
+        let waiting = self.going.iter().filter(|(_, going)| going.waiting.is_some());
+        let waiting: Vec<JobName> = waiting.map(|(name, _)| name.clone()).collect();
+        waiting.iter().for_each(|name| self.drop_waiting(name, Rule::Stopping, now));
+        for run in self.runs.values_mut() {
+            match &mut run.state {
+                Life::Stopping { step: Ladder::Asked(asked), .. } => *asked = until.min(*asked),
+                Life::Draining { until: drained, .. } => *drained = until.min(*drained),
+                _ => {}
+            }
+        }
+        let runs: Vec<RunId> = self.runs.keys().copied().collect();
+        runs.into_iter().for_each(|run| self.stop(run, Why::Shutdown, now));
+        self.meet_deadlines(now);
+    }
+
+    /// How long output may follow a run that ends now.
+    pub(super) fn drain_cap(&self, now: Now) -> Duration {
+        self.stopping.as_ref().map_or(Duration::MAX, |stopping| stopping.left(now))
+    }
+
+    /// Says once that nothing is left to wait for.
+    pub(super) fn say_drained(&mut self, now: Now) {
+        let over = self.runs.is_empty();
+        if let Some(stopping) = &mut self.stopping
+            && !stopping.said
+            && (over || now.mono >= stopping.until.saturating_add(DEATH_LIMIT))
+        {
+            stopping.said = true;
+            self.send(ToWarden::Drained);
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Taking over the runs of the engine before.
+//!
+//! What the warden kept of a run is its [`Context`] and how far it is. Deadlines are on the monotonic clock of an engine that
+//! is gone; they are derived anew from the wall clock, and a run whose clock makes no sense gets its full time once more.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::clock::Now;
+use super::life::{DRAIN_LIMIT, Ladder, Leader, Life, Output, Run};
+use super::mark::{Context, Stop, Terms, Ticket};
+use super::{Fact, State};
+use crate::job::JobName;
+use crate::wire::{Adopt, AdoptState, RunId};
+
+impl State {
+    /// A run of the engine before.
+    pub(super) fn adopt(&mut self, adopt: Adopt, now: Now) {
+        let id = adopt.run;
+        let context = Context::decode(&adopt.context).filter(|context| context.ticket.run == id);
+        if context.is_none() {
+            self.tell(Fact::Strange(id));
+        }
+        let Some(context) = context.or_else(|| strange(id)) else { return };
+        let Context { job, ticket, terms, stop, waiting } = context;
+        self.last_run = self.last_run.max(id).max(waiting.as_ref().map_or(id, |waiting| waiting.run));
+        for slot in [ticket.slot, waiting.as_ref().and_then(|waiting| waiting.slot)].into_iter().flatten() {
+            if !self.watched.holds(slot) {
+                self.jobs.inherit(&job, slot);
+                self.watched.add_stray(slot, now);
+            }
+            if slot == self.setting.started {
+                self.booted_jobs.insert(job.clone());
+            }
+        }
+        let state = match (&adopt.state, stop) {
+            (AdoptState::Starting | AdoptState::NotStarted(_), stop) => {
+                Life::Starting { stop: stop.map(|stop| stop.why) }
+            }
+            (&AdoptState::Running { pid, at }, None) => {
+                let until = terms.timeout.map(|timeout| now.mono.saturating_add(rest(timeout, at, now)));
+                Life::Running { leader: Leader { pid, at }, until }
+            }
+            (&AdoptState::Running { pid, at }, Some(stop)) => {
+                let kill = now.mono.saturating_add(rest(terms.kill_after, stop.asked, now));
+                Life::Stopping { leader: Leader { pid, at }, stop, step: Ladder::Asked(kill) }
+            }
+            (&AdoptState::Ended { pid, at, ended }, stop) => {
+                let until = now.mono + DRAIN_LIMIT;
+                Life::Draining { leader: Leader { pid, at }, ended, stop, until, closing: false }
+            }
+        };
+        let going = self.going.entry(job.clone()).or_default();
+        going.runs.push(id);
+        going.runs.sort_unstable();
+        let newer = |mine: &Ticket, other: &Option<Ticket>| other.as_ref().is_none_or(|other| other.run < mine.run);
+        if let Some(waiting) = waiting.filter(|waiting| newer(waiting, &going.waiting)) {
+            going.waiting = Some(waiting);
+        }
+        let signal = terms.stop_signal;
+        self.runs.insert(id, Run { job: job.clone(), ticket, terms, state, output: Output::Open });
+        self.forget_started_tickets(&job);
+        self.tell(Fact::Adopted { job, run: id });
+        match adopt.state {
+            AdoptState::Running { .. } if stop.is_some() => self.ask_to_end(id, signal),
+            AdoptState::NotStarted(failure) => self.not_started(id, failure, now),
+            _ => {}
+        }
+    }
+
+    /// What waited by the word of an older run may have been started already.
+    fn forget_started_tickets(&mut self, job: &JobName) {
+        if let Some(going) = self.going.get_mut(job) {
+            going.waiting.take_if(|ticket| going.runs.iter().any(|run| *run >= ticket.run));
+        }
+    }
+
+    /// The first snapshot is whole: what waited for runs that are over by now may start.
+    pub(super) fn start_waiting_strays(&mut self, now: Now) {
+        let idle = self.going.iter().filter(|(_, going)| going.runs.is_empty());
+        let idle: Vec<JobName> = idle.map(|(name, _)| name.clone()).collect();
+        for name in idle {
+            if let Some(run) = self.go_on(&name, now) {
+                self.remember_successor(run, &name);
+            }
+        }
+    }
+
+    /// The runs of a job that are over and not forgotten remember a ticket: they stay until it is started.
+    fn remember_successor(&mut self, run: RunId, name: &JobName) {
+        for forget in &mut self.forgets {
+            if self.past.find(forget.run).is_some_and(|record| record.job == *name) {
+                forget.successor = Some(run);
+            }
+        }
+    }
+}
+
+/// What is left of a span that began at `since`, by the wall clock; all of it if that is in the future.
+fn rest(span: Duration, since: Timestamp, now: Now) -> Duration {
+    let passed = Duration::try_from(now.wall.duration_since(since)).unwrap_or_default();
+    span.saturating_sub(passed)
+}
+
+/// The context of a run that an engine of another version started: it is reaped, limited by nothing, and shown.
+fn strange(id: RunId) -> Option<Context> {
+    Some(Context {
+        job: JobName::parse("(unknown)").ok()?,
+        ticket: Ticket { run: id, slot: None, by: "an engine of another version".into() },
+        terms: Terms {
+            timeout: None,
+            stop_signal: nix::libc::SIGTERM,
+            kill_after: Duration::from_secs(10),
+            success_codes: vec![0],
+            output_limit: crate::job::Limits::default().output,
+            log: None,
+        },
+        stop: None::<Stop>,
+        waiting: None,
+    })
+}

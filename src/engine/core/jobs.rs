@@ -1,0 +1,212 @@
+//! The armed jobs, and which slot of each is next to be decided.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp, Unit};
+
+use super::clock::{Known, LATE_LIMIT, Now, Watched};
+use super::past::JobPast;
+use crate::job::{Armed, Job, JobName};
+
+/// A job as it stands.
+#[derive(Debug)]
+pub struct Entry {
+    /// Its definition.
+    pub job: Arc<Job>,
+    /// Slots up to here are none of the definition's.
+    since: Timestamp,
+    /// Which watched time counts for it.
+    known: Known,
+    /// Slots in here are decided besides: after the first instant, up to the second. Mostly none.
+    decided: Vec<(Timestamp, Timestamp)>,
+    /// The slot decided last.
+    newest: Option<Timestamp>,
+    /// Its file is broken since: this is the last good definition.
+    pub broken: bool,
+    /// The first slot that is not decided.
+    pub next: Option<Timestamp>,
+    /// What became of it before.
+    pub past: JobPast,
+}
+
+/// All jobs, by name and by next slot.
+#[derive(Debug)]
+pub struct Jobs {
+    entries: BTreeMap<JobName, Entry>,
+    due: BTreeSet<(Timestamp, JobName)>,
+    /// Jobs taken away within the last [`LATE_LIMIT`]: a file that is moved away and back must not run a slot twice.
+    retired: BTreeMap<JobName, Retired>,
+    /// Slots that runs of the engine before stand for: after the first instant, up to the second.
+    inherited: BTreeMap<JobName, Vec<(Timestamp, Timestamp)>>,
+    /// `@every` counts from here, at the earliest.
+    base: Timestamp,
+}
+
+#[derive(Debug)]
+struct Retired {
+    known: Known,
+    decided: Vec<(Timestamp, Timestamp)>,
+    at: Duration,
+}
+
+impl Jobs {
+    /// None, with the instant from which `@every` counts.
+    pub fn new(base: Timestamp) -> Self {
+        Self {
+            entries: BTreeMap::new(),
+            due: BTreeSet::new(),
+            retired: BTreeMap::new(),
+            inherited: BTreeMap::new(),
+            base,
+        }
+    }
+
+    /// Where `@every` counts from, at the earliest.
+    pub fn base(&self) -> Timestamp {
+        self.base
+    }
+
+    /// A job by name.
+    pub fn get(&self, name: &JobName) -> Option<&Entry> {
+        self.entries.get(name)
+    }
+
+    /// The same, to write its past.
+    pub fn past_mut(&mut self, name: &JobName) -> Option<&mut JobPast> {
+        self.entries.get_mut(name).map(|entry| &mut entry.past)
+    }
+
+    /// Its file is broken since, or good again.
+    pub fn set_broken(&mut self, name: &JobName, broken: bool) {
+        if let Some(entry) = self.entries.get_mut(name) {
+            entry.broken = broken;
+        }
+    }
+
+    /// Every job, by name.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&JobName, &Entry)> {
+        self.entries.iter()
+    }
+
+    /// The next slot of all, and whose.
+    pub fn first(&self) -> Option<&(Timestamp, JobName)> {
+        self.due.first()
+    }
+
+    /// A run of the engine before stands for this slot, which the mark does not cover. Live slots before it were decided
+    /// with it.
+    pub fn inherit(&mut self, name: &JobName, slot: Timestamp) {
+        self.inherited.entry(name.clone()).or_default().push(reach_back(slot));
+    }
+
+    /// Arms a definition, new or in place of another. With `first` it belongs to an engine's first snapshot: its slots count
+    /// from where the engine before (or the daemon's start) left off. Otherwise from when the file was changed, but a file
+    /// that comes late does not reach back further than [`LATE_LIMIT`], and never to a slot decided under another definition.
+    pub fn arm(&mut self, armed: Armed, first: bool, watched: &Watched, now: Now) {
+        let name = armed.job.name.clone();
+        let since = armed.since.min(now.wall);
+        let place = watched.place(now.wall);
+        let (known, decided, newest, past) = match (self.take(&name), self.retired.remove(&name)) {
+            (Some(old), _) => (old.known.redefined(place), old.all_decided(), old.newest, old.past),
+            (None, Some(gone)) => (gone.known.redefined(place), gone.decided, None, JobPast::default()),
+            (None, None) if first => {
+                (Known::ALWAYS, self.inherited.get(&name).cloned().unwrap_or_default(), None, JobPast::default())
+            }
+            (None, None) => {
+                (Known::from(place), self.inherited.get(&name).cloned().unwrap_or_default(), None, JobPast::default())
+            }
+        };
+        let from = if first { watched.position().min(now.wall) } else { before(now.wall, LATE_LIMIT) };
+        let mut entry = Entry { job: armed.job, since, known, decided, newest, broken: false, next: None, past };
+        entry.next = entry.undecided(from, self.base, watched);
+        self.put(name, entry);
+    }
+
+    /// Takes a job away.
+    pub fn retire(&mut self, name: &JobName, now: Now) -> Option<Entry> {
+        let entry = self.take(name)?;
+        let limit = LATE_LIMIT.unsigned_abs();
+        self.retired.retain(|_, gone| gone.at + limit > now.mono);
+        let decided = entry.all_decided();
+        self.retired.insert(name.clone(), Retired { known: entry.known, decided, at: now.mono });
+        Some(entry)
+    }
+
+    /// The next slot of a job after `after` that is not decided.
+    pub fn following(&self, name: &JobName, after: Timestamp, watched: &Watched) -> Option<Timestamp> {
+        self.entries.get(name)?.undecided(after, self.base, watched)
+    }
+
+    /// A job's slots up to `newest` are decided, and `next` comes then.
+    pub fn decided(&mut self, name: &JobName, newest: Timestamp, next: Option<Timestamp>) {
+        if let Some(mut entry) = self.take(name) {
+            entry.newest = Some(newest);
+            entry.next = next;
+            self.put(name.clone(), entry);
+        }
+    }
+
+    /// The clock was set back: no definition and no `@every` counts from a future, and every job's next slot is sought anew.
+    pub fn set_back(&mut self, watched: &Watched, now: Now) {
+        self.base = self.base.min(now.wall);
+        self.due.clear();
+        for (name, entry) in &mut self.entries {
+            entry.since = entry.since.min(now.wall);
+            entry.known = entry.known.settled();
+            entry.past.take_back_missed(now.wall);
+            entry.next = entry.undecided(now.wall, self.base, watched);
+            self.due.extend(entry.next.map(|next| (next, name.clone())));
+        }
+    }
+
+    fn take(&mut self, name: &JobName) -> Option<Entry> {
+        let entry = self.entries.remove(name)?;
+        if let Some(next) = entry.next {
+            self.due.remove(&(next, name.clone()));
+        }
+        Some(entry)
+    }
+
+    fn put(&mut self, name: JobName, entry: Entry) {
+        self.due.extend(entry.next.map(|next| (next, name.clone())));
+        self.entries.insert(name, entry);
+    }
+}
+
+impl Entry {
+    /// What another definition of the job must not decide again, besides watched time.
+    fn all_decided(&self) -> Vec<(Timestamp, Timestamp)> {
+        self.newest.map_or_else(|| self.decided.clone(), |newest| vec![reach_back(newest)])
+    }
+
+    /// The first slot strictly after `after` that counts and is not decided. Watched time is leapt over, not counted through.
+    fn undecided(&self, after: Timestamp, base: Timestamp, watched: &Watched) -> Option<Timestamp> {
+        let schedule = self.job.schedule.as_ref().filter(|schedule| self.job.enable && !schedule.is_reboot())?;
+        let anchor = self.since.max(base).round(Unit::Second).unwrap_or(base);
+        let mut after = after.max(self.since);
+        loop {
+            let slot = schedule.next(after, anchor)?;
+            debug_assert!(slot > after, "{}: the slot after {after} is {slot}", self.job.name);
+            if slot <= after {
+                return None;
+            }
+            let own = self.decided.iter().filter(|(from, to)| *from < slot && slot <= *to).map(|(_, to)| *to).max();
+            match watched.end_around(slot, self.known).max(own) {
+                Some(end) => after = end,
+                None => return Some(slot),
+            }
+        }
+    }
+}
+
+/// The time before a decided slot in which a new definition may find slots that the old one has decided.
+fn reach_back(newest: Timestamp) -> (Timestamp, Timestamp) {
+    (before(newest, LATE_LIMIT * 2), newest)
+}
+
+/// An instant earlier by `span`, as far as there are any.
+pub fn before(instant: Timestamp, span: SignedDuration) -> Timestamp {
+    instant.checked_sub(span).unwrap_or(Timestamp::MIN)
+}

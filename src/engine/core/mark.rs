@@ -1,0 +1,164 @@
+//! What one engine leaves to the next by way of the warden: the mark of the engine as a whole, and the context of each run.
+//!
+//! Both are opaque to the warden and bounded by [`MAX_MARK`] and [`MAX_CONTEXT`]. One that cannot be read (an engine of
+//! another version wrote it) is treated as absent, never as fatal: scheduling goes on from now, runs are still reaped.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::clock::Stretch;
+use crate::job::{Job, JobName, LogTarget};
+use crate::wire::{MAX_CONTEXT, MAX_MARK, RunId};
+
+/// First byte of both, raised with every change of their shape.
+const SHAPE: u8 = 1;
+
+/// What has been decided, for the engine that comes after.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// Where `@every` counts from, at the earliest: the daemon's start, moved back with a clock that was wrong then.
+    pub base: Timestamp,
+    /// The last run id that was given.
+    pub last_run: RunId,
+    /// `@reboot` jobs are started.
+    pub booted: bool,
+    /// The watched stretches, oldest first. Slots after the end of the last one are undecided.
+    pub stretches: Vec<Stretch>,
+}
+
+impl Mark {
+    /// As bytes, at most [`MAX_MARK`]: the oldest stretches are left out where they do not fit.
+    pub fn encode(mut self) -> Vec<u8> {
+        loop {
+            match encode(&self) {
+                Some(bytes) if bytes.len() <= MAX_MARK => return bytes,
+                _ if self.stretches.len() > 1 => drop(self.stretches.remove(0)),
+                _ => return Vec::new(),
+            }
+        }
+    }
+
+    /// What [`Self::encode`] wrote, or nothing.
+    pub fn decode(bytes: &[u8]) -> Option<Mark> {
+        decode(bytes)
+    }
+}
+
+/// Something that becomes a run: a slot or a request, with the id of the run it becomes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ticket {
+    /// The id that the run has or will have.
+    pub run: RunId,
+    /// The slot; absent: requested.
+    pub slot: Option<Timestamp>,
+    /// Who asked for it; empty for a slot.
+    pub by: String,
+}
+
+/// The part of a definition that a run needs after its start. It keeps it, whatever becomes of the file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// Longest time it may take.
+    pub timeout: Option<Duration>,
+    /// The signal that asks it to end.
+    pub stop_signal: i32,
+    /// Time between that and `SIGKILL`.
+    pub kill_after: Duration,
+    /// Exit codes that count as success.
+    pub success_codes: Vec<i32>,
+    /// Bytes of output kept.
+    pub output_limit: u64,
+    /// Where its lines go.
+    pub log: Option<LogTarget>,
+}
+
+impl Terms {
+    /// Those of a definition.
+    pub fn of(job: &Job) -> Self {
+        Self {
+            timeout: job.timeout,
+            stop_signal: job.stop_signal,
+            kill_after: job.kill_after,
+            success_codes: job.success_codes.clone(),
+            output_limit: job.limits.output,
+            log: job.log,
+        }
+    }
+}
+
+/// Why a run is being stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Why {
+    /// Its time was up.
+    Timeout,
+    /// Somebody asked for it.
+    Request,
+    /// A newer slot takes its place.
+    Replaced,
+    /// The daemon stops.
+    Shutdown,
+}
+
+impl Why {
+    /// The stable code.
+    pub fn code(self) -> &'static str {
+        match self {
+            Why::Timeout => "timeout",
+            Why::Request => "request",
+            Why::Replaced => "replaced",
+            Why::Shutdown => "shutdown",
+        }
+    }
+}
+
+/// A stop that was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stop {
+    /// Why.
+    pub why: Why,
+    /// When the first signal was sent.
+    pub asked: Timestamp,
+}
+
+/// All the next engine must know of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Context {
+    /// Of which job.
+    pub job: JobName,
+    /// Slot or request.
+    pub ticket: Ticket,
+    /// The terms it started under.
+    pub terms: Terms,
+    /// It is being stopped.
+    pub stop: Option<Stop>,
+    /// What starts once the job's runs are over.
+    pub waiting: Option<Ticket>,
+}
+
+impl Context {
+    /// As bytes; `None` where they would be more than [`MAX_CONTEXT`].
+    pub fn encode(&self) -> Option<Vec<u8>> {
+        encode(self).filter(|bytes| bytes.len() <= MAX_CONTEXT)
+    }
+
+    /// What [`Self::encode`] wrote, or nothing.
+    pub fn decode(bytes: &[u8]) -> Option<Context> {
+        decode(bytes)
+    }
+}
+
+fn encode<T: Serialize>(value: &T) -> Option<Vec<u8>> {
+    postcard::to_extend(value, vec![SHAPE]).ok()
+}
+
+fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<T> {
+    match bytes.split_first() {
+        Some((&SHAPE, rest)) => match postcard::take_from_bytes(rest) {
+            Ok((value, [])) => Some(value),
+            _ => None,
+        },
+        _ => None,
+    }
+}

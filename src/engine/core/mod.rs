@@ -1,0 +1,458 @@
+//! The deciding core: one state, and the pure step that takes it from event to event.
+//!
+//! It knows no clock, no file, no socket and no thread. Time comes in with each event as [`Now`]; what is to be done goes out
+//! as [`Effect`]s, in the order in which the loop must do it. What it promises:
+//!
+//! - **One verdict per slot**, and no slot runs twice: not when the clock is stepped, not when a file is saved anew, not when
+//!   the engine dies at any moment ([`clock`], [`jobs`], [`slots`]).
+//! - **One outcome per run**, and every run is forgotten at last ([`life`], [`runs`]).
+//! - **Never two runs** of a job that does not allow it ([`slots`]).
+//! - **Bounded work and memory**: see the constants in each file.
+//!
+//! Order is how nothing is lost with the engine ([`crate::wire`] tells the other half). Each step ends by [`State::flush`]:
+//! first the runs it started, then the mark that says their slots are decided, then the runs that may be forgotten.
+
+mod ask;
+mod clock;
+mod drain;
+mod inherit;
+mod jobs;
+mod life;
+mod mark;
+mod past;
+mod runs;
+mod show;
+mod slots;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+pub use clock::{ClockJump, LATE_LIMIT, Now};
+pub use life::DRAIN_LIMIT;
+pub use mark::{Context, Mark, Stop, Terms, Ticket, Why};
+pub use past::{Fate, Record, Rule, outcome_word};
+pub use slots::{COUNT_LIMIT, RUNS_MAX, RUNS_PER_JOB};
+
+use crate::conf::Change;
+use crate::engine::view::FileView;
+use crate::job::{Job, JobName};
+use crate::wire::{Adopt, Ended, Failure, RunId, ToWarden};
+use clock::{Stretch, Watched};
+use jobs::Jobs;
+use life::{Life, Run};
+use past::Past;
+
+/// What happens.
+#[derive(Debug)]
+pub enum Event {
+    /// Time passed: slots and deadlines may be due. Sent once in every turn of the loop.
+    Wake,
+    /// A run of the engine before is handed over. All of them come before the first [`Event::Loaded`].
+    Adopt(Box<Adopt>),
+    /// Definitions changed.
+    Loaded {
+        /// In this order.
+        changes: Vec<Change>,
+        /// With this the first snapshot is whole (stays true from then on).
+        complete: bool,
+    },
+    /// Files have something to say, or no longer.
+    Files(Vec<(String, Option<FileView>)>),
+    /// How `conf.d` is watched.
+    Watch(String),
+    /// The environment file of a run was read.
+    Environment {
+        /// Whose.
+        run: RunId,
+        /// What it says, or a sentence why it could not be read.
+        read: Result<Vec<(String, String)>, String>,
+    },
+    /// The program of a run runs.
+    Started {
+        /// Which.
+        run: RunId,
+        /// Its leader.
+        pid: i32,
+        /// Since when.
+        at: Timestamp,
+    },
+    /// It does not, and never did.
+    NotStarted {
+        /// Which.
+        run: RunId,
+        /// Why.
+        failure: Failure,
+    },
+    /// The leader of a run is gone.
+    Ended {
+        /// Which.
+        run: RunId,
+        /// How.
+        ended: Ended,
+    },
+    /// All output of a run is in.
+    Drained {
+        /// Which.
+        run: RunId,
+        /// Bytes of stdout and stderr.
+        received: [u64; 2],
+        /// Bytes that were not kept.
+        dropped: u64,
+    },
+    /// What a forgotten run left.
+    Left {
+        /// Which.
+        run: RunId,
+        /// Processes.
+        processes: u32,
+    },
+    /// The daemon stops.
+    Drain {
+        /// Until `SIGKILL`.
+        grace: Duration,
+    },
+}
+
+/// What is to be done, in order.
+#[derive(Debug)]
+pub enum Effect {
+    /// Tell the warden.
+    Send(ToWarden),
+    /// Output of a run will come; always before its `Start`.
+    Expect(Label),
+    /// Read the environment file of a run, then say [`Event::Environment`].
+    ReadEnvironment {
+        /// Whose.
+        run: RunId,
+        /// Its definition.
+        job: Arc<Job>,
+    },
+    /// No longer wait for the output of a run, then say [`Event::Drained`].
+    CloseOutput(RunId),
+    /// No output of a run will come.
+    AbandonOutput(RunId),
+    /// Tell people.
+    Tell(Box<Fact>),
+}
+
+/// What the capture of a run's output must know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Label {
+    /// The run.
+    pub run: RunId,
+    /// Of which job.
+    pub job: JobName,
+    /// Where its lines go, when the job says so.
+    pub log: Option<crate::job::LogTarget>,
+    /// Bytes kept.
+    pub output_limit: u64,
+}
+
+/// What happened that people want to know. Each is told once, by the part that decides it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fact {
+    /// A definition is armed.
+    Armed {
+        /// Its name.
+        job: JobName,
+        /// Its next slot.
+        next: Option<Timestamp>,
+        /// It stands in place of another.
+        changed: bool,
+    },
+    /// A job was taken away.
+    Retired(JobName),
+    /// A slot, or a row of missed ones, has its verdict.
+    Verdict {
+        /// Of which job.
+        job: JobName,
+        /// The slot; of a row the newest.
+        slot: Timestamp,
+        /// Of a row the oldest; else the slot.
+        oldest: Timestamp,
+        /// What became of it.
+        fate: Fate,
+    },
+    /// A program runs.
+    Started {
+        /// Of which job.
+        job: JobName,
+        /// Which run.
+        ticket: Ticket,
+        /// Its leader.
+        pid: i32,
+    },
+    /// A run was asked to end.
+    Asked {
+        /// Of which job.
+        job: JobName,
+        /// Which.
+        run: RunId,
+        /// Why.
+        why: Why,
+        /// By which signal.
+        signal: i32,
+    },
+    /// A run did not end when asked and was killed.
+    Killed {
+        /// Of which job.
+        job: JobName,
+        /// Which.
+        run: RunId,
+    },
+    /// A run was killed and is still there.
+    WillNotDie {
+        /// Of which job.
+        job: JobName,
+        /// Which.
+        run: RunId,
+        /// Its leader.
+        pid: i32,
+    },
+    /// A run's leader is gone, but something keeps its output open: it is no longer read.
+    OutputClosed {
+        /// Of which job.
+        job: JobName,
+        /// Which.
+        run: RunId,
+    },
+    /// A run is over.
+    Over(Record),
+    /// A run left processes.
+    Left {
+        /// Of which job, where that is still known.
+        job: Option<JobName>,
+        /// Which.
+        run: RunId,
+        /// How many.
+        processes: u32,
+    },
+    /// A run of the engine before goes on.
+    Adopted {
+        /// Of which job.
+        job: JobName,
+        /// Which.
+        run: RunId,
+    },
+    /// A run of the engine before has a context that this engine cannot read.
+    Strange(RunId),
+    /// The clock jumped.
+    Clock {
+        /// How.
+        jump: ClockJump,
+        /// Up to where time had been watched.
+        from: Timestamp,
+        /// Where it is now.
+        to: Timestamp,
+    },
+}
+
+/// What the core is told once.
+#[derive(Debug, Clone)]
+pub struct Setting {
+    /// When the warden started.
+    pub started: Timestamp,
+    /// The user of jobs that name none.
+    pub jobs_user: String,
+    /// Engines before this one.
+    pub generation: u32,
+    /// The first start since the machine booted: `@reboot` jobs are due.
+    pub boot: bool,
+    /// What the engine before left.
+    pub mark: Option<Vec<u8>>,
+}
+
+/// All that the engine knows and decides by.
+#[derive(Debug)]
+pub struct State {
+    setting: Setting,
+    jobs: Jobs,
+    watched: Watched,
+    /// Runs that are not over.
+    runs: BTreeMap<RunId, Run>,
+    /// By job: its runs that are not over, and what waits for them.
+    going: BTreeMap<JobName, Going>,
+    /// Runs whose environment is being read.
+    preparing: BTreeSet<RunId>,
+    /// Runs that are over, until the warden is told so.
+    forgets: VecDeque<Forget>,
+    past: Past,
+    files: BTreeMap<String, FileView>,
+    watch: String,
+    last_run: RunId,
+    /// `@reboot` jobs that runs of the engine before stand for.
+    booted_jobs: BTreeSet<JobName>,
+    booted: bool,
+    /// The first snapshot is whole.
+    loaded: bool,
+    stopping: Option<drain::Stopping>,
+    marking: Marking,
+    effects: Vec<Effect>,
+}
+
+/// The runs of a job that are not over.
+#[derive(Debug, Default)]
+struct Going {
+    /// Oldest first.
+    runs: Vec<RunId>,
+    /// Starts once they are over.
+    waiting: Option<Ticket>,
+}
+
+/// A run that is over and not yet forgotten.
+#[derive(Debug)]
+struct Forget {
+    run: RunId,
+    /// The mark must cover it first.
+    slot: Option<Timestamp>,
+    /// A run that only this one's context remembers, until it is started.
+    successor: Option<RunId>,
+}
+
+/// Whether the warden's mark is behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Marking {
+    /// It is not.
+    Fresh,
+    /// It is, but only a run that is to be forgotten would notice.
+    Stale,
+    /// Slots were decided.
+    Due,
+}
+
+impl State {
+    /// A state that knows nothing yet but what the engine before left.
+    pub fn new(setting: Setting, now: Now) -> Self {
+        let mark = setting.mark.as_deref().and_then(Mark::decode);
+        let started = setting.started.min(now.wall);
+        let restored = mark.as_ref().and_then(|mark| Watched::restore(mark.stretches.clone()));
+        Self {
+            jobs: Jobs::new(mark.as_ref().map_or(started, |mark| mark.base.min(now.wall))),
+            watched: restored.unwrap_or_else(|| Watched::from(started)),
+            runs: BTreeMap::new(),
+            going: BTreeMap::new(),
+            preparing: BTreeSet::new(),
+            forgets: VecDeque::new(),
+            past: Past::default(),
+            files: BTreeMap::new(),
+            watch: String::new(),
+            last_run: mark.as_ref().map_or(RunId(0), |mark| mark.last_run),
+            booted_jobs: BTreeSet::new(),
+            booted: mark.as_ref().is_some_and(|mark| mark.booted) || !setting.boot,
+            loaded: false,
+            stopping: None,
+            marking: Marking::Fresh,
+            effects: Vec::new(),
+            setting,
+        }
+    }
+
+    /// Takes in what happened, and says what is to be done.
+    pub fn step(&mut self, event: Event, now: Now) -> Vec<Effect> {
+        match event {
+            Event::Wake => {
+                self.pass_time(now);
+                self.meet_deadlines(now);
+            }
+            Event::Adopt(adopt) => self.adopt(*adopt, now),
+            Event::Loaded { changes, complete } => self.load(changes, complete, now),
+            Event::Files(files) => self.note_files(files),
+            Event::Watch(watch) => self.watch = watch,
+            Event::Environment { run, read } => self.prepared(run, read, now),
+            Event::Started { run, pid, at } => self.started(run, pid, at, now),
+            Event::NotStarted { run, failure } => self.not_started(run, failure, now),
+            Event::Ended { run, ended } => self.ended(run, ended, now),
+            Event::Drained { run, received, dropped } => self.output_is_in(run, received, dropped, now),
+            Event::Left { run, processes } => self.left(run, processes),
+            Event::Drain { grace } => self.drain(grace, now),
+        }
+        self.flush(now);
+        std::mem::take(&mut self.effects)
+    }
+
+    /// When the wall clock must wake the loop.
+    pub fn next_wall(&self) -> Option<Timestamp> {
+        self.jobs.first().map(|(slot, _)| *slot)
+    }
+
+    /// When the monotonic clock must.
+    pub fn next_mono(&self) -> Option<Duration> {
+        let runs = self.runs.values().filter_map(Run::deadline);
+        runs.chain(self.stopping.as_ref().and_then(drain::Stopping::deadline)).min()
+    }
+
+    /// `@reboot` jobs are started and the warden knows: another start in this boot must not start them again.
+    pub fn booted(&self) -> bool {
+        self.booted
+    }
+
+    fn note_files(&mut self, files: Vec<(String, Option<FileView>)>) {
+        for (file, view) in files {
+            match view {
+                Some(view) => drop(self.files.insert(file, view)),
+                None => drop(self.files.remove(&file)),
+            }
+        }
+    }
+
+    /// Ends a step: the mark after the starts that it covers, then the runs that it lets go. Before the first snapshot is whole
+    /// none is let go, since the slots around it are not decided.
+    fn flush(&mut self, now: Now) {
+        let forget = self.loaded && !self.forgets.is_empty();
+        if self.marking == Marking::Due || forget {
+            let stretches = self.watched.stretches(self.held());
+            let gone = if forget { self.let_go(&stretches) } else { Vec::new() };
+            if self.marking == Marking::Due || (self.marking == Marking::Stale && !gone.is_empty()) {
+                let mark = Mark { base: self.jobs.base(), last_run: self.last_run, booted: self.booted, stretches };
+                self.send(ToWarden::Mark { mark: mark.encode() });
+                self.marking = Marking::Fresh;
+            }
+            self.effects.extend(gone.into_iter().map(|run| Effect::Send(ToWarden::Forget { run })));
+        }
+        self.say_drained(now);
+    }
+
+    /// The runs that may be forgotten, in the order in which they ended: their slots are within the mark's `stretches`, and
+    /// what only their contexts remember is started.
+    fn let_go(&mut self, stretches: &[Stretch]) -> Vec<RunId> {
+        let mut gone = Vec::new();
+        while let Some(forget) = self.forgets.front() {
+            let started = forget.successor.is_none_or(|run| !self.preparing.contains(&run));
+            let marked = forget
+                .slot
+                .is_none_or(|slot| stretches.iter().any(|stretch| stretch.holds(slot)) || !self.watched.holds(slot));
+            if !(started && marked) {
+                break;
+            }
+            gone.push(forget.run);
+            self.forgets.pop_front();
+        }
+        gone
+    }
+
+    /// The first slot that the mark must not cover yet: its run is not known to the warden.
+    fn held(&self) -> Option<Timestamp> {
+        let slots = self.preparing.iter().filter_map(|id| self.runs.get(id)).flat_map(|run| {
+            let own = match run.state {
+                Life::Preparing { kept: life::Kept::ByMark, .. } => run.ticket.slot,
+                _ => None,
+            };
+            let waiting = self.going.get(&run.job).and_then(|going| going.waiting.as_ref()?.slot);
+            own.into_iter().chain(waiting)
+        });
+        slots.min()
+    }
+
+    fn send(&mut self, message: ToWarden) {
+        self.effects.push(Effect::Send(message));
+    }
+
+    fn tell(&mut self, fact: Fact) {
+        self.effects.push(Effect::Tell(Box::new(fact)));
+    }
+}

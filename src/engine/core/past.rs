@@ -1,0 +1,155 @@
+//! What is remembered of what is over: little, and bounded. The history proper is kept elsewhere.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use jiff::Timestamp;
+
+use super::life::Volume;
+use super::mark::Ticket;
+use crate::engine::view::Outcome;
+use crate::job::{JobName, LogTarget};
+use crate::wire::{Ended, RunId};
+
+/// Verdicts kept of each job.
+const MAX_VERDICTS: usize = 8;
+/// Ended runs kept over all jobs.
+const MAX_RECORDS: usize = 512;
+
+/// What became of a slot, or of a row of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It became this run.
+    Ran(RunId),
+    /// A rule let it go.
+    Skipped(Rule),
+    /// So many passed unwatched, this one the newest of them. The count is exact below [`super::slots::COUNT_LIMIT`],
+    /// and means *at least* from there on.
+    Missed(u64),
+    /// A newer one took its place.
+    Superseded,
+}
+
+/// The rule that let a slot go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rule {
+    /// A run of the job goes on.
+    Overlap,
+    /// The daemon stops.
+    Stopping,
+    /// As many runs go on as may.
+    Limit,
+    /// It waited for a run to end, and its job was taken away or disabled meanwhile.
+    Retired,
+    /// It waited for a run to end, and somebody stopped the job.
+    Request,
+}
+
+impl Rule {
+    /// The stable code.
+    pub fn code(self) -> &'static str {
+        match self {
+            Rule::Overlap => "overlap",
+            Rule::Stopping => "stopping",
+            Rule::Limit => "limit",
+            Rule::Retired => "retired",
+            Rule::Request => "request",
+        }
+    }
+}
+
+/// A run that is over.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// Of which job.
+    pub job: JobName,
+    /// Slot or request, and its id.
+    pub ticket: Ticket,
+    /// Its leader, when there was one: pid, start, end.
+    pub led: Option<(i32, Timestamp, Ended)>,
+    /// Where its lines went, when the job said so.
+    pub log: Option<LogTarget>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// When it was booked.
+    pub booked: Timestamp,
+    /// Its output.
+    pub volume: Volume,
+    /// Processes that it left.
+    pub left: u32,
+}
+
+/// The stable word for an outcome, as in `--json`.
+pub fn outcome_word(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Exited { success: true, .. } => "success",
+        Outcome::Exited { .. } => "failure",
+        Outcome::TimedOut { .. } => "timed-out",
+        Outcome::Stopped { .. } => "stopped",
+        Outcome::CouldNotStart { .. } => "could-not-start",
+        Outcome::Lost => "lost",
+    }
+}
+
+/// The past of one job.
+#[derive(Debug, Default)]
+pub struct JobPast {
+    /// The run that ended last.
+    pub last: Option<Box<Record>>,
+    /// Newest first.
+    verdicts: VecDeque<(Timestamp, Fate)>,
+}
+
+impl JobPast {
+    /// Books what became of a slot. A row of missed ones grows instead of pushing out what is older.
+    pub fn book(&mut self, slot: Timestamp, fate: Fate) {
+        match (self.verdicts.front_mut(), fate) {
+            (Some((newest, Fate::Missed(before))), Fate::Missed(count)) => {
+                (*newest, *before) = (slot, before.saturating_add(count));
+            }
+            _ => {
+                self.verdicts.truncate(MAX_VERDICTS - 1);
+                self.verdicts.push_front((slot, fate));
+            }
+        }
+    }
+
+    /// The clock is back before slots that were booked as missed: they are yet to come.
+    pub fn take_back_missed(&mut self, after: Timestamp) {
+        self.verdicts.retain(|(slot, fate)| !(matches!(fate, Fate::Missed(_)) && *slot > after));
+    }
+
+    /// Newest first.
+    pub fn verdicts(&self) -> impl Iterator<Item = &(Timestamp, Fate)> {
+        self.verdicts.iter()
+    }
+}
+
+/// Ended runs over all jobs, and their sum.
+#[derive(Debug, Default)]
+pub struct Past {
+    records: VecDeque<Record>,
+    /// Runs by outcome word.
+    pub outcomes: BTreeMap<&'static str, u64>,
+    /// Bytes of output that were not kept.
+    pub dropped: u64,
+}
+
+impl Past {
+    /// Books an ended run.
+    pub fn book(&mut self, record: Record) {
+        *self.outcomes.entry(outcome_word(&record.outcome)).or_default() += 1;
+        self.dropped = self.dropped.saturating_add(record.volume.dropped);
+        self.records.truncate(MAX_RECORDS - 1);
+        self.records.push_front(record);
+    }
+
+    /// An ended run that is still remembered.
+    pub fn find(&self, run: RunId) -> Option<&Record> {
+        self.records.iter().find(|record| record.ticket.run == run)
+    }
+
+    /// The same, to add to it.
+    pub fn find_mut(&mut self, run: RunId) -> Option<&mut Record> {
+        self.records.iter_mut().find(|record| record.ticket.run == run)
+    }
+}

@@ -1,0 +1,331 @@
+//! Runs from their start to their end.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::clock::Now;
+use super::life::{DEATH_LIMIT, DRAIN_LIMIT, Kept, Ladder, Leader, Life, Output, PREPARE_LIMIT, Run, Volume};
+use super::mark::{Stop, Terms, Ticket, Why};
+use super::past::{Fate, Record, Rule};
+use super::{Effect, Fact, Forget, Label, Marking, State};
+use crate::engine::view::Outcome;
+use crate::job::{Job, JobName};
+use crate::run::plan::{Occasion, plan};
+use crate::wire::{Ended, Failure, MAX_MESSAGE, Reach, RunId, Start, Step, ToWarden, encode};
+
+impl State {
+    /// A ticket becomes a run.
+    pub(super) fn launch(&mut self, job: Arc<Job>, ticket: Ticket, kept: Kept, now: Now) {
+        if let Some(slot) = ticket.slot {
+            self.book(&job.name, slot, slot, Fate::Ran(ticket.run));
+        }
+        let id = ticket.run;
+        let prepare = job.environment_file.is_some();
+        let state = if prepare {
+            Life::Preparing { job: job.clone(), until: now.mono + PREPARE_LIMIT, kept }
+        } else {
+            Life::Starting { stop: None }
+        };
+        let run = Run { job: job.name.clone(), ticket, terms: Terms::of(&job), state, output: Output::Open };
+        self.going.entry(job.name.clone()).or_default().runs.push(id);
+        self.runs.insert(id, run);
+        if prepare {
+            self.preparing.insert(id);
+            self.effects.push(Effect::ReadEnvironment { run: id, job });
+        } else {
+            self.hand_over(id, &job, Vec::new(), now);
+        }
+    }
+
+    /// The environment of a run was read.
+    pub(super) fn prepared(&mut self, id: RunId, read: Result<Vec<(String, String)>, String>, now: Now) {
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        let Life::Preparing { job, .. } = &run.state else { return };
+        let job = job.clone();
+        match read {
+            Ok(environment) => {
+                run.state = Life::Starting { stop: None };
+                self.preparing.remove(&id);
+                self.marking = Marking::Due;
+                self.hand_over(id, &job, environment, now);
+            }
+            Err(message) => self.could_not_start(id, message, now),
+        }
+    }
+
+    /// Has the warden start a run.
+    fn hand_over(&mut self, id: RunId, job: &Job, environment: Vec<(String, String)>, now: Now) {
+        let Some(run) = self.runs.get(&id) else { return };
+        let plan = plan(job, &Occasion { run: id, slot: run.ticket.slot, attempt: 1 }, environment);
+        let waiting = self.going.get(&run.job).and_then(|going| going.waiting.clone());
+        let start = match (plan, run.context(waiting).encode()) {
+            (Ok(plan), Some(context)) => ToWarden::Start(Box::new(Start { run: id, plan, context })),
+            (Err(message), _) => return self.could_not_start(id, message, now),
+            (_, None) => return self.could_not_start(id, "its terms are too long to be remembered".into(), now),
+        };
+        if encode(&start).is_err() {
+            let message = format!("program, arguments and environment are more than {} KiB", MAX_MESSAGE >> 10);
+            return self.could_not_start(id, message, now);
+        }
+        self.effects.push(Effect::Expect(label(id, run)));
+        self.send(start);
+    }
+
+    /// A run of which the warden was never told will not start.
+    pub(super) fn could_not_start(&mut self, id: RunId, message: String, now: Now) {
+        self.effects.push(Effect::AbandonOutput(id));
+        let failure = Failure { step: Step::Plan, errno: 0 };
+        self.over(id, None, Outcome::CouldNotStart { failure, message }, Booking::Here, now);
+    }
+
+    pub(super) fn not_started(&mut self, id: RunId, failure: Failure, now: Now) {
+        if matches!(self.runs.get(&id), Some(Run { state: Life::Starting { .. }, .. })) {
+            self.effects.push(Effect::AbandonOutput(id));
+            let outcome = Outcome::CouldNotStart { failure, message: failure.to_string() };
+            self.over(id, None, outcome, Booking::Warden, now);
+        }
+    }
+
+    pub(super) fn started(&mut self, id: RunId, pid: i32, at: Timestamp, now: Now) {
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        let Life::Starting { stop } = run.state else { return };
+        let until = run.terms.timeout.map(|timeout| now.mono.saturating_add(timeout));
+        run.state = Life::Running { leader: Leader { pid, at }, until };
+        let fact = Fact::Started { job: run.job.clone(), ticket: run.ticket.clone(), pid };
+        self.tell(fact);
+        if let Some(why) = stop {
+            self.stop(id, why, now);
+        }
+    }
+
+    pub(super) fn ended(&mut self, id: RunId, ended: Ended, now: Now) {
+        let cap = self.drain_cap(now);
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        let (leader, stop) = match run.state {
+            Life::Running { leader, .. } => (leader, None),
+            Life::Stopping { leader, stop, .. } => (leader, Some(stop)),
+            Life::Starting { .. } => (Leader { pid: 0, at: ended.at }, None),
+            Life::Preparing { .. } | Life::Draining { .. } => return,
+        };
+        run.state = Life::Draining { leader, ended, stop, until: now.mono + DRAIN_LIMIT.min(cap), closing: false };
+        self.over_if_drained(id, now);
+    }
+
+    pub(super) fn output_is_in(&mut self, id: RunId, received: [u64; 2], dropped: u64, now: Now) {
+        if let Some(run) = self.runs.get_mut(&id) {
+            run.output = Output::Drained(Volume { received, dropped });
+            self.over_if_drained(id, now);
+        }
+    }
+
+    pub(super) fn left(&mut self, id: RunId, processes: u32) {
+        let record = self.past.find_mut(id);
+        let job = record.map(|record| {
+            record.left = processes;
+            record.job.clone()
+        });
+        let past = job.as_ref().and_then(|job| self.jobs.past_mut(job));
+        if let Some(last) = past.and_then(|past| past.last.as_mut()).filter(|last| last.ticket.run == id) {
+            last.left = processes;
+        }
+        if processes > 0 {
+            self.tell(Fact::Left { job, run: id, processes });
+        }
+    }
+
+    /// Asks a run to end. A stopped process is woken first, so that it can.
+    pub(super) fn stop(&mut self, id: RunId, why: Why, now: Now) {
+        let grace = self.stopping.as_ref().map(|stopping| stopping.left(now));
+        let waiting = self.waiting_for(id);
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        match &mut run.state {
+            Life::Preparing { .. } => self.could_not_start(id, "stopped before it was started".into(), now),
+            Life::Starting { stop } => *stop = stop.or(Some(why)),
+            Life::Running { leader, .. } => {
+                let leader = *leader;
+                let kill_after = run.terms.kill_after.min(grace.unwrap_or(run.terms.kill_after));
+                let step = Ladder::Asked(now.mono.saturating_add(kill_after));
+                run.state = Life::Stopping { leader, stop: Stop { why, asked: now.wall }, step };
+                let signal = run.terms.stop_signal;
+                let context = run.context(waiting).encode();
+                let fact = Fact::Asked { job: run.job.clone(), run: id, why, signal };
+                self.effects.extend(context.map(|context| Effect::Send(ToWarden::Context { run: id, context })));
+                self.tell(fact);
+                self.ask_to_end(id, signal);
+            }
+            Life::Stopping { .. } | Life::Draining { .. } => {}
+        }
+    }
+
+    /// The first step of the ladder: `SIGCONT`, then the signal.
+    pub(super) fn ask_to_end(&mut self, id: RunId, signal: i32) {
+        for signal in [nix::libc::SIGCONT, signal] {
+            self.send(ToWarden::Signal { run: id, signal, reach: Reach::Group });
+        }
+    }
+
+    /// Stops every run of a job.
+    pub(super) fn stop_all(&mut self, name: &JobName, why: Why, now: Now) -> Vec<RunId> {
+        let runs = self.going.get(name).map(|going| going.runs.clone()).unwrap_or_default();
+        runs.iter().for_each(|run| self.stop(*run, why, now));
+        runs
+    }
+
+    /// Every run whose deadline has come takes its next step.
+    pub(super) fn meet_deadlines(&mut self, now: Now) {
+        let due = |(id, run): (&RunId, &Run)| run.deadline().is_some_and(|until| until <= now.mono).then_some(*id);
+        let due: Vec<RunId> = self.runs.iter().filter_map(due).collect();
+        due.into_iter().for_each(|id| self.meet_deadline(id, now));
+    }
+
+    fn meet_deadline(&mut self, id: RunId, now: Now) {
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        let job = run.job.clone();
+        match &mut run.state {
+            Life::Preparing { .. } => {
+                let message = format!("its environment_file was not read within {} s", PREPARE_LIMIT.as_secs());
+                self.could_not_start(id, message, now);
+            }
+            Life::Running { .. } => self.stop(id, Why::Timeout, now),
+            Life::Stopping { step: step @ Ladder::Asked(_), .. } => {
+                *step = Ladder::Killed(now.mono + DEATH_LIMIT);
+                self.tell(Fact::Killed { job, run: id });
+                self.kill(id, Reach::Group);
+                self.kill(id, Reach::Everything);
+            }
+            Life::Stopping { leader, step, .. } => {
+                *step = Ladder::WillNotDie;
+                let pid = leader.pid;
+                self.tell(Fact::WillNotDie { job, run: id, pid });
+            }
+            Life::Draining { closing, until, .. } if !*closing => {
+                (*closing, *until) = (true, now.mono + DRAIN_LIMIT);
+                self.effects.push(Effect::CloseOutput(id));
+                self.tell(Fact::OutputClosed { job, run: id });
+            }
+            Life::Draining { .. } => {
+                run.output = Output::Drained(Volume::default());
+                self.over_if_drained(id, now);
+            }
+            Life::Starting { .. } => {}
+        }
+    }
+
+    pub(super) fn kill(&mut self, id: RunId, reach: Reach) {
+        self.send(ToWarden::Signal { run: id, signal: nix::libc::SIGKILL, reach });
+    }
+
+    pub(super) fn over_if_drained(&mut self, id: RunId, now: Now) {
+        let Some(run) = self.runs.get(&id) else { return };
+        if let (&Life::Draining { leader, ended, stop, .. }, Output::Drained(_)) = (&run.state, run.output) {
+            let outcome = run.outcome(&ended, stop);
+            if stop.is_some() {
+                // What the leader left of a run that was to be gone goes too; a run that ended by itself keeps its own.
+                self.kill(id, Reach::Everything);
+            }
+            self.over(id, Some((leader.pid, leader.at, ended)), outcome, Booking::Warden, now);
+        }
+    }
+
+    /// Books the one outcome of a run, lets go of it, and starts what waited for it.
+    pub(super) fn over(&mut self, id: RunId, led: Led, outcome: Outcome, booking: Booking, now: Now) {
+        let Some(run) = self.runs.remove(&id) else { return };
+        if self.preparing.remove(&id) {
+            self.marking = Marking::Due;
+        }
+        let volume = match run.output {
+            Output::Drained(volume) => volume,
+            Output::Open => Volume::default(),
+        };
+        let (name, slot) = (run.job.clone(), run.ticket.slot);
+        let log = run.terms.log;
+        self.record(Record { job: run.job, ticket: run.ticket, led, log, outcome, booked: now.wall, volume, left: 0 });
+        if let Some(going) = self.going.get_mut(&name) {
+            going.runs.retain(|other| *other != id);
+        }
+        let successor = self.go_on(&name, now);
+        if booking == Booking::Warden {
+            self.forgets.push_back(Forget { run: id, slot, successor });
+        }
+    }
+
+    pub(super) fn record(&mut self, record: Record) {
+        if let Some(past) = self.jobs.past_mut(&record.job) {
+            past.last = Some(Box::new(record.clone()));
+        }
+        self.past.book(record.clone());
+        self.tell(Fact::Over(record));
+    }
+
+    /// Starts what waits for a job's runs, once there are none.
+    pub(super) fn go_on(&mut self, name: &JobName, now: Now) -> Option<RunId> {
+        let going = self.going.get_mut(name).filter(|going| going.runs.is_empty())?;
+        if going.waiting.is_some() && !self.loaded {
+            return None;
+        }
+        let ticket = self.going.remove(name)?.waiting?;
+        let job = self.jobs.get(name).map(|entry| entry.job.clone());
+        let run = ticket.run;
+        match job.filter(|job| job.enable || ticket.slot.is_none()) {
+            _ if self.stopping.is_some() => self.give_up(name, ticket, Fate::Skipped(Rule::Stopping), now),
+            Some(job) => self.launch(job, ticket, Kept::ByContext, now),
+            None => self.give_up(name, ticket, Fate::Skipped(Rule::Retired), now),
+        }
+        Some(run)
+    }
+
+    /// A ticket will not become a program: a slot gets its verdict, a request its outcome.
+    pub(super) fn give_up(&mut self, name: &JobName, ticket: Ticket, fate: Fate, now: Now) {
+        if let Some(slot) = ticket.slot {
+            return self.book(name, slot, slot, fate);
+        }
+        let message = match fate {
+            Fate::Superseded => "a newer slot took its place while it waited".into(),
+            Fate::Skipped(rule) => format!("it waited for a run to end, and was dropped ({})", rule.code()),
+            Fate::Ran(_) | Fate::Missed(_) => return,
+        };
+        let outcome = Outcome::CouldNotStart { failure: Failure { step: Step::Plan, errno: 0 }, message };
+        let job = name.clone();
+        let (booked, volume) = (now.wall, Volume::default());
+        self.record(Record { job, ticket, led: None, log: None, outcome, booked, volume, left: 0 });
+    }
+
+    /// Has the contexts of a job's runs say what waits for them.
+    pub(super) fn carry(&mut self, name: &JobName) {
+        let Some(going) = self.going.get(name) else { return };
+        let known = going.runs.iter().filter(|id| !self.preparing.contains(id)).filter_map(|id| self.runs.get(id));
+        let context = |run: &Run| {
+            let context = run.context(going.waiting.clone()).encode()?;
+            Some(Effect::Send(ToWarden::Context { run: run.ticket.run, context }))
+        };
+        let contexts: Vec<Effect> = known.filter_map(context).collect();
+        self.effects.extend(contexts);
+    }
+
+    /// What the capture must know of a run.
+    pub fn label(&self, id: RunId) -> Option<Label> {
+        self.runs.get(&id).map(|run| label(id, run))
+    }
+
+    fn waiting_for(&self, id: RunId) -> Option<Ticket> {
+        self.going.get(&self.runs.get(&id)?.job)?.waiting.clone()
+    }
+}
+
+/// The leader of a run that is over, if there was one: pid, start, end.
+type Led = Option<(i32, Timestamp, Ended)>;
+
+/// Who knows of a run that is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Booking {
+    /// The warden, which is to forget it.
+    Warden,
+    /// This engine alone: its `Start` was never sent.
+    Here,
+}
+
+/// What the capture must know of a run.
+fn label(id: RunId, run: &Run) -> Label {
+    Label { run: id, job: run.job.clone(), log: run.terms.log, output_limit: run.terms.output_limit }
+}

@@ -1,0 +1,165 @@
+//! The state as people see it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::State;
+use super::ask::{no_such_job, no_such_run};
+use super::jobs::Entry;
+use super::life::{Life, Output, Run, Volume};
+use super::past::{Fate, Record};
+use crate::engine::request::Refusal;
+use crate::engine::view::{FileView, JobView, RunView, StatusView, Verdict, VerdictView};
+use crate::job::{JobName, Program, Severity};
+use crate::wire::{RunId, Stream};
+
+impl State {
+    /// The daemon in a few numbers.
+    pub fn show_status(&self) -> StatusView {
+        let findings = || self.files.values().flat_map(|file| &file.findings);
+        StatusView {
+            version: env!("CARGO_PKG_VERSION").into(),
+            started: self.setting.started,
+            engine_restarts: self.setting.generation,
+            jobs: self.jobs.iter().len(),
+            disabled: self.jobs.iter().filter(|(_, entry)| !entry.job.enable).count(),
+            running: self.runs.len(),
+            broken_files: self.files.values().filter(|file| broken(file)).count(),
+            warnings: findings().filter(|finding| finding.severity == Severity::Warning).count(),
+            next: self.jobs.first().map(|(slot, name)| (name.clone(), *slot)),
+            outcomes: self.past.outcomes.iter().map(|(word, count)| ((*word).into(), *count)).collect(),
+            output_dropped: self.past.dropped,
+            watch: self.watch.clone(),
+            stopping: self.stopping.is_some(),
+        }
+    }
+
+    /// Every job, by name.
+    pub fn show_jobs(&self) -> Vec<JobView> {
+        self.jobs.iter().map(|(name, entry)| self.job_view(name, entry)).collect()
+    }
+
+    /// One job.
+    pub fn show_job(&self, name: &JobName) -> Result<JobView, Refusal> {
+        let entry = self.jobs.get(name).ok_or_else(|| no_such_job(name))?;
+        Ok(self.job_view(name, entry))
+    }
+
+    /// A run that goes on, waits, or is remembered.
+    pub fn show_run(&self, id: RunId) -> Result<RunView, Refusal> {
+        if let Some(run) = self.runs.get(&id) {
+            return Ok(run_view(run));
+        }
+        if let Some(record) = self.past.find(id) {
+            return Ok(record_view(record));
+        }
+        let waiting = self.going.iter().find_map(|(job, going)| Some((job, going.waiting.as_ref()?)));
+        match waiting.filter(|(_, ticket)| ticket.run == id) {
+            Some((job, ticket)) => Ok(blank(id, job, ticket.slot, "waiting")),
+            None => Err(no_such_run(id)),
+        }
+    }
+
+    /// Files that have something to say.
+    pub fn show_files(&self) -> Vec<FileView> {
+        self.files.values().cloned().collect()
+    }
+
+    fn job_view(&self, name: &JobName, entry: &Entry) -> JobView {
+        let job = &entry.job;
+        let going = self.going.get(name);
+        let running = going.map(|going| going.runs.iter().filter_map(|id| self.runs.get(id)).map(run_view).collect());
+        JobView {
+            name: name.clone(),
+            file: job.file.clone(),
+            enable: job.enable,
+            broken: entry.broken,
+            schedule: job.schedule.as_ref().map(|schedule| schedule.text().to_owned()),
+            dialect: job.schedule.as_ref().map(|schedule| schedule.dialect().to_string()),
+            timezone: job.schedule.as_ref().map(|schedule| schedule.zone().iana_name().unwrap_or("local").to_owned()),
+            next: entry.next,
+            command: match &job.program {
+                Program::Exec { command, args } => std::iter::once(command).chain(args).cloned().collect(),
+                Program::Script(text) => vec![text.clone()],
+            },
+            user: job.user.clone().unwrap_or_else(|| self.setting.jobs_user.clone()),
+            on_overlap: job.on_overlap,
+            running: running.unwrap_or_default(),
+            last: entry.past.last.as_deref().map(record_view),
+            verdicts: entry.past.verdicts().map(|(slot, fate)| verdict_view(*slot, *fate)).collect(),
+            labels: job.labels.clone(),
+        }
+    }
+}
+
+fn broken(file: &FileView) -> bool {
+    file.findings.iter().any(|finding| finding.severity == Severity::Error)
+}
+
+fn verdict_view(slot: Timestamp, fate: Fate) -> VerdictView {
+    let (verdict, count) = match fate {
+        Fate::Ran(run) => (Verdict::Ran { run: run.to_string() }, None),
+        Fate::Skipped(rule) => (Verdict::Skipped { why: rule.code().into() }, None),
+        Fate::Missed(count) => (Verdict::Missed { why: "unwatched".into() }, (count > 1).then_some(count)),
+        Fate::Superseded => (Verdict::Superseded, None),
+    };
+    VerdictView { slot, verdict, count }
+}
+
+fn run_view(run: &Run) -> RunView {
+    let leader = run.leader();
+    let ended = match run.state {
+        Life::Draining { ended, .. } => Some(ended),
+        _ => None,
+    };
+    let volume = match run.output {
+        Output::Drained(volume) => volume,
+        Output::Open => Volume::default(),
+    };
+    RunView {
+        pid: leader.map(|leader| leader.pid),
+        started: leader.map(|leader| leader.at),
+        ended: ended.map(|ended| ended.at),
+        output_bytes: bytes(volume),
+        output_dropped: volume.dropped,
+        ..blank(run.ticket.run, &run.job, run.ticket.slot, run.word())
+    }
+}
+
+fn record_view(record: &Record) -> RunView {
+    let ended = record.led.map(|(_, _, ended)| ended);
+    RunView {
+        started: record.led.map(|(_, at, _)| at),
+        ended: ended.map(|ended| ended.at),
+        outcome: Some(record.outcome.clone()),
+        cpu_seconds: ended.map(|ended| (ended.user + ended.system).as_secs_f64()),
+        max_rss_kib: ended.map(|ended| ended.max_rss),
+        output_bytes: bytes(record.volume),
+        output_dropped: record.volume.dropped,
+        left_behind: record.left,
+        ..blank(record.ticket.run, &record.job, record.ticket.slot, "over")
+    }
+}
+
+fn bytes(volume: Volume) -> BTreeMap<Stream, u64> {
+    [Stream::Stdout, Stream::Stderr].into_iter().zip(volume.received).collect()
+}
+
+fn blank(id: RunId, job: &JobName, slot: Option<Timestamp>, state: &str) -> RunView {
+    RunView {
+        run: id.to_string(),
+        job: job.clone(),
+        slot,
+        state: state.into(),
+        pid: None,
+        started: None,
+        ended: None,
+        outcome: None,
+        cpu_seconds: None,
+        max_rss_kib: None,
+        output_bytes: BTreeMap::new(),
+        output_dropped: 0,
+        left_behind: 0,
+    }
+}

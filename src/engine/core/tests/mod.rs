@@ -1,0 +1,349 @@
+//! The core against a warden and clocks made of plain values.
+
+mod death;
+mod model;
+mod overlap;
+mod stop;
+mod time;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+
+use super::*;
+use crate::job::{Armed, Job, JobName, Limits, OnOverlap, Program};
+use crate::schedule::{Dialect, Schedule};
+use crate::wire::{Adopt, AdoptState, Ended, Exit, MAX_CONTEXT, MAX_MARK, Reach};
+
+/// 2026-11-20T12:00:00Z, a whole hour.
+pub const T0: i64 = 1_795_176_000;
+
+pub fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+pub fn name(text: &str) -> JobName {
+    JobName::parse(text).unwrap()
+}
+
+/// A job that is due by `schedule` (robfig, seconds first).
+pub fn job(text: &str, schedule: &str, on_overlap: OnOverlap) -> Job {
+    let schedule =
+        (!schedule.is_empty()).then(|| Schedule::parse(schedule, Dialect::Robfig, &TimeZone::UTC, text).unwrap());
+    Job {
+        name: name(text),
+        file: format!("{text}.yaml"),
+        hash: 0,
+        enable: true,
+        creator: String::new(),
+        program: Program::Exec { command: "/bin/true".into(), args: vec![] },
+        schedule,
+        on_overlap,
+        timeout: None,
+        stop_signal: 15,
+        kill_after: Duration::from_secs(10),
+        success_codes: vec![0],
+        user: None,
+        environment: BTreeMap::new(),
+        environment_file: None,
+        work_dir: None,
+        umask: 0o22,
+        nice: 0,
+        limits: Limits::default(),
+        no_new_privs: true,
+        log: None,
+        labels: BTreeMap::new(),
+    }
+}
+
+/// A run as the warden knows it.
+#[derive(Debug, Clone)]
+pub struct Known {
+    pub context: Vec<u8>,
+    pub state: AdoptState,
+    pub drained: bool,
+}
+
+/// A warden that keeps the contract of `wire`, and what is to be seen from outside.
+#[derive(Debug, Default)]
+pub struct Warden {
+    pub runs: BTreeMap<RunId, Known>,
+    pub mark: Option<Vec<u8>>,
+    /// Every slot for which it started something.
+    pub started: Vec<(JobName, Timestamp)>,
+    pub signals: Vec<(RunId, i32, Reach)>,
+    pub drained: usize,
+}
+
+pub struct World {
+    pub state: State,
+    pub now: Now,
+    pub warden: Warden,
+    pub facts: Vec<Fact>,
+    pub reading: Vec<RunId>,
+    pub closed: Vec<RunId>,
+    pub sent: usize,
+    /// Messages that still reach the warden before the engine dies.
+    pub cut: Option<usize>,
+    pub generation: u32,
+    pub boot: bool,
+    /// Jobs as they lie in conf.d, for the next engine.
+    pub files: BTreeMap<JobName, Armed>,
+    /// Every run id that was ever booked as over, by this engine.
+    pub over: BTreeSet<RunId>,
+}
+
+impl World {
+    pub fn new() -> Self {
+        Self::starting_at(T0)
+    }
+
+    pub fn starting_at(second: i64) -> Self {
+        let now = Now { wall: at(second), mono: Duration::from_secs(1000) };
+        let mut world = Self {
+            state: State::new(setting(0, None, false, second), now),
+            now,
+            warden: Warden::default(),
+            facts: Vec::new(),
+            reading: Vec::new(),
+            closed: Vec::new(),
+            sent: 0,
+            cut: None,
+            generation: 0,
+            boot: false,
+            files: BTreeMap::new(),
+            over: BTreeSet::new(),
+        };
+        world.step(Event::Loaded { changes: vec![], complete: true });
+        world
+    }
+
+    /// With these jobs in conf.d, their files unchanged for a day.
+    pub fn with(jobs: Vec<Job>) -> Self {
+        let mut world = Self::new();
+        world.warden.mark = None;
+        for job in jobs {
+            world.files.insert(job.name.clone(), Armed { job: Arc::new(job), since: at(T0 - 86_400) });
+        }
+        world.state = State::new(setting(0, None, false, T0), world.now);
+        world.load_all();
+        world
+    }
+
+    pub fn load_all(&mut self) {
+        let changes = self.files.values().cloned().map(Change::Armed).collect();
+        self.step(Event::Loaded { changes, complete: true });
+    }
+
+    pub fn arm(&mut self, job: Job, since: Timestamp) {
+        let armed = Armed { job: Arc::new(job), since };
+        self.files.insert(armed.job.name.clone(), armed.clone());
+        self.step(Event::Loaded { changes: vec![Change::Armed(armed)], complete: true });
+    }
+
+    pub fn retire(&mut self, job: &str) {
+        self.files.remove(&name(job));
+        self.step(Event::Loaded { changes: vec![Change::Retired(name(job))], complete: true });
+    }
+
+    pub fn step(&mut self, event: Event) {
+        let effects = self.state.step(event, self.now);
+        self.perform(effects);
+    }
+
+    pub fn perform(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Send(message) => {
+                    if self.cut == Some(0) {
+                        continue;
+                    }
+                    self.cut = self.cut.map(|left| left - 1);
+                    self.sent += 1;
+                    self.receive(message);
+                }
+                Effect::ReadEnvironment { run, .. } => self.reading.push(run),
+                Effect::CloseOutput(run) => self.closed.push(run),
+                Effect::Tell(fact) => {
+                    if let Fact::Over(record) = &*fact {
+                        assert!(self.over.insert(record.ticket.run), "two outcomes for {}", record.ticket.run);
+                    }
+                    self.facts.push(*fact);
+                }
+                Effect::Expect(_) | Effect::AbandonOutput(_) => {}
+            }
+        }
+    }
+
+    fn receive(&mut self, message: ToWarden) {
+        match message {
+            ToWarden::Start(start) => {
+                let context = Context::decode(&start.context).expect("a readable context");
+                assert!(start.context.len() <= MAX_CONTEXT);
+                let known = Known { context: start.context, state: AdoptState::Starting, drained: false };
+                assert!(self.warden.runs.insert(start.run, known).is_none(), "run id in use");
+                if let Some(slot) = context.ticket.slot {
+                    self.warden.started.push((context.job, slot));
+                }
+            }
+            ToWarden::Context { run, context } => {
+                assert!(context.len() <= MAX_CONTEXT);
+                self.warden.runs.get_mut(&run).expect("a known run").context = context;
+            }
+            ToWarden::Mark { mark } => {
+                assert!(mark.len() <= MAX_MARK);
+                self.warden.mark = Some(mark);
+            }
+            ToWarden::Signal { run, signal, reach } => {
+                assert!(self.warden.runs.contains_key(&run), "signal to a run that is forgotten");
+                self.warden.signals.push((run, signal, reach));
+            }
+            ToWarden::Forget { run } => {
+                let known = self.warden.runs.remove(&run).expect("forgets what it knows");
+                assert!(
+                    matches!(known.state, AdoptState::Ended { .. } | AdoptState::NotStarted(_)),
+                    "forgets a run that goes on"
+                );
+            }
+            ToWarden::Drained => self.warden.drained += 1,
+            _ => panic!("unexpected message"),
+        }
+    }
+
+    /// Time goes on, and the loop wakes whenever it asked to.
+    pub fn pass(&mut self, seconds: i64) {
+        let end = self.now.wall + SignedDuration::from_secs(seconds);
+        loop {
+            let wall = self.state.next_wall().filter(|wall| *wall <= end);
+            let mono = self
+                .state
+                .next_mono()
+                .map(|mono| self.now.wall + SignedDuration::try_from(mono.saturating_sub(self.now.mono)).unwrap());
+            let next = wall.into_iter().chain(mono).min().filter(|next| *next <= end).unwrap_or(end).max(self.now.wall);
+            self.tick(next);
+            self.step(Event::Wake);
+            if next >= end {
+                return;
+            }
+        }
+    }
+
+    /// Time goes on while nobody looks.
+    pub fn sleep(&mut self, seconds: i64) {
+        self.tick(self.now.wall + SignedDuration::from_secs(seconds));
+    }
+
+    fn tick(&mut self, to: Timestamp) {
+        self.now.mono += Duration::try_from(to.duration_since(self.now.wall)).unwrap();
+        self.now.wall = to;
+    }
+
+    /// The wall clock is set.
+    pub fn set_clock(&mut self, second: i64) {
+        self.now.wall = at(second);
+        self.step(Event::Wake);
+    }
+
+    pub fn start_all(&mut self) {
+        let starting = |(id, known): (&RunId, &Known)| (known.state == AdoptState::Starting).then_some(*id);
+        let ids: Vec<RunId> = self.warden.runs.iter().filter_map(starting).collect();
+        ids.into_iter().for_each(|id| self.started(id));
+    }
+
+    pub fn started(&mut self, run: RunId) {
+        let (pid, at) = (run.0 as u16 as i32 + 2, self.now.wall);
+        self.warden.runs.get_mut(&run).unwrap().state = AdoptState::Running { pid, at };
+        self.step(Event::Started { run, pid, at });
+    }
+
+    pub fn ended(&mut self, exit: Exit) -> Ended {
+        Ended { exit, at: self.now.wall, user: Duration::ZERO, system: Duration::ZERO, max_rss: 1 }
+    }
+
+    /// The leader ends; output stays open.
+    pub fn end(&mut self, run: RunId, exit: Exit) {
+        let ended = self.ended(exit);
+        let known = self.warden.runs.get_mut(&run).unwrap();
+        let AdoptState::Running { pid, at } = known.state else { panic!("not running") };
+        known.state = AdoptState::Ended { pid, at, ended };
+        self.step(Event::Ended { run, ended });
+    }
+
+    pub fn drain_output(&mut self, run: RunId) {
+        if let Some(known) = self.warden.runs.get_mut(&run) {
+            known.drained = true;
+        }
+        self.step(Event::Drained { run, received: [10, 0], dropped: 0 });
+    }
+
+    /// Every run of a job starts, ends well, and is drained.
+    pub fn finish(&mut self, job: &str) {
+        self.start_all();
+        for run in self.runs_of(job) {
+            self.end(run, Exit::Code(0));
+            self.drain_output(run);
+        }
+    }
+
+    /// Runs of a job that the warden knows and whose leader lives.
+    pub fn runs_of(&self, job: &str) -> Vec<RunId> {
+        let alive = |known: &Known| matches!(known.state, AdoptState::Starting | AdoptState::Running { .. });
+        let mine = |known: &Known| Context::decode(&known.context).unwrap().job == name(job);
+        self.warden.runs.iter().filter(|(_, known)| alive(known) && mine(known)).map(|(id, _)| *id).collect()
+    }
+
+    /// The engine is gone; the next one gets what the warden has.
+    pub fn next_engine(&mut self) {
+        self.cut = None;
+        self.generation += 1;
+        self.over.clear();
+        self.reading.clear();
+        self.closed.clear();
+        self.state = State::new(setting(self.generation, self.warden.mark.clone(), self.boot, T0), self.now);
+        for (run, known) in self.warden.runs.clone() {
+            let adopt = Adopt { run, context: known.context, state: known.state, spools: vec![] };
+            self.step(Event::Adopt(Box::new(adopt)));
+            if known.drained {
+                self.step(Event::Drained { run, received: [1, 1], dropped: 0 });
+            }
+        }
+        self.load_all();
+    }
+
+    pub fn fates(&self, job: &str) -> Vec<(i64, Fate)> {
+        let mine = |fact: &Fact| match fact {
+            Fact::Verdict { job: whose, slot, fate, .. } if *whose == name(job) => Some((slot.as_second() - T0, *fate)),
+            _ => None,
+        };
+        self.facts.iter().filter_map(mine).collect()
+    }
+
+    /// The slots of a job that became runs, in seconds after [`T0`].
+    pub fn ran(&self, job: &str) -> Vec<i64> {
+        self.fates(job).into_iter().filter(|(_, fate)| matches!(fate, Fate::Ran(_))).map(|(slot, _)| slot).collect()
+    }
+
+    pub fn outcomes(&self) -> Vec<&crate::engine::Outcome> {
+        let mut outcomes = Vec::new();
+        for fact in &self.facts {
+            if let Fact::Over(record) = fact {
+                outcomes.push(&record.outcome);
+            }
+        }
+        outcomes
+    }
+
+    pub fn assert_no_slot_twice(&self) {
+        let mut seen = BTreeSet::new();
+        for slot in &self.warden.started {
+            assert!(seen.insert(slot), "{slot:?} was started twice");
+        }
+    }
+}
+
+pub fn setting(generation: u32, mark: Option<Vec<u8>>, boot: bool, started: i64) -> Setting {
+    Setting { started: at(started), jobs_user: "jobs".into(), generation, boot, mark }
+}

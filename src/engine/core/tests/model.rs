@@ -1,0 +1,237 @@
+//! All interleavings, against slow and obvious rules.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const JOBS: [(&str, &str, OnOverlap); 5] = [
+    ("skip", "*/20 * * * * *", OnOverlap::Skip),
+    ("queue", "*/30 * * * * *", OnOverlap::Queue),
+    ("replace", "*/45 * * * * *", OnOverlap::Replace),
+    ("allow", "0 * * * * *", OnOverlap::Allow),
+    ("file", "*/40 * * * * *", OnOverlap::Queue),
+];
+
+#[derive(Debug, Clone)]
+enum Move {
+    Pass(i64),
+    Sleep(i64),
+    SetClock(i64),
+    Start(usize),
+    Fail(usize),
+    End(usize),
+    Drain(usize),
+    Read(usize),
+    Ask(usize),
+    StopJob(usize),
+    Reload(usize),
+    Retire(usize),
+    Die(usize),
+}
+
+fn moves(clock: bool, edits: bool, death: bool) -> impl Strategy<Value = Vec<Move>> {
+    let mut all = vec![
+        (6, (0..90i64).prop_map(Move::Pass).boxed()),
+        (1, (0..400i64).prop_map(Move::Sleep).boxed()),
+        (6, any::<usize>().prop_map(Move::Start).boxed()),
+        (1, any::<usize>().prop_map(Move::Fail).boxed()),
+        (5, any::<usize>().prop_map(Move::End).boxed()),
+        (5, any::<usize>().prop_map(Move::Drain).boxed()),
+        (4, any::<usize>().prop_map(Move::Read).boxed()),
+        (2, any::<usize>().prop_map(Move::Ask).boxed()),
+        (1, any::<usize>().prop_map(Move::StopJob).boxed()),
+    ];
+    if clock {
+        all.push((3, (1..4000i64).prop_map(Move::SetClock).boxed()));
+    }
+    if edits {
+        all.push((2, any::<usize>().prop_map(Move::Reload).boxed()));
+        all.push((1, any::<usize>().prop_map(Move::Retire).boxed()));
+    }
+    if death {
+        all.push((4, (0..6usize).prop_map(Move::Die).boxed()));
+    }
+    prop::collection::vec(prop::strategy::Union::new_weighted(all), 1..120)
+}
+
+fn definition(n: usize) -> Job {
+    let (name, schedule, on_overlap) = JOBS[n % JOBS.len()];
+    let environment_file = (name == "file").then(|| "/etc/env".into());
+    Job { environment_file, timeout: Some(Duration::from_secs(50)), ..job(name, schedule, on_overlap) }
+}
+
+fn world() -> World {
+    World::with((0..JOBS.len()).map(definition).collect())
+}
+
+fn pick<T: Clone>(of: Vec<T>, n: usize) -> Option<T> {
+    (!of.is_empty()).then(|| of[n % of.len()].clone())
+}
+
+fn with_state(world: &World, of: impl Fn(&Known) -> bool) -> Vec<RunId> {
+    world.warden.runs.iter().filter(|(_, known)| of(known)).map(|(id, _)| *id).collect()
+}
+
+fn play(world: &mut World, a_move: Move) {
+    match a_move {
+        Move::Pass(seconds) => world.pass(seconds),
+        Move::Sleep(seconds) => {
+            world.sleep(seconds);
+            world.step(Event::Wake);
+        }
+        Move::SetClock(second) => world.set_clock(T0 + second),
+        Move::Start(n) => {
+            if let Some(run) = pick(with_state(world, |known| known.state == AdoptState::Starting), n) {
+                world.started(run);
+            }
+        }
+        Move::Fail(n) => {
+            if let Some(run) = pick(with_state(world, |known| known.state == AdoptState::Starting), n) {
+                let failure = Failure { step: crate::wire::Step::Fork, errno: 11 };
+                world.warden.runs.get_mut(&run).unwrap().state = AdoptState::NotStarted(failure);
+                world.step(Event::NotStarted { run, failure });
+            }
+        }
+        Move::End(n) => {
+            if let Some(run) = pick(with_state(world, |known| matches!(known.state, AdoptState::Running { .. })), n) {
+                world.end(run, Exit::Code((n % 2) as i32));
+            }
+        }
+        Move::Drain(n) => {
+            let running = |known: &Known| !matches!(known.state, AdoptState::Starting) && !known.drained;
+            if let Some(run) = pick(with_state(world, running), n) {
+                world.drain_output(run);
+            }
+        }
+        Move::Read(n) => {
+            if let Some(run) = pick(world.reading.clone(), n) {
+                world.reading.retain(|other| *other != run);
+                let read = if n % 5 == 0 { Err("unreadable".into()) } else { Ok(vec![]) };
+                world.step(Event::Environment { run, read });
+            }
+        }
+        Move::Ask(n) => {
+            let (_, effects) = world.state.start(&definition(n).name, "uid 0", world.now);
+            world.perform(effects);
+        }
+        Move::StopJob(n) => {
+            let (_, effects) = world.state.stop_job(&definition(n).name, world.now);
+            world.perform(effects);
+        }
+        Move::Reload(n) => world.arm(definition(n), world.now.wall),
+        Move::Retire(n) => world.retire(definition(n).name.as_str()),
+        Move::Die(after) => {
+            world.cut = Some(after);
+            world.pass(25);
+            world.next_engine();
+        }
+    }
+    while let Some(run) = world.closed.pop() {
+        world.drain_output(run);
+    }
+}
+
+/// What holds after every move, whatever happens.
+fn check(world: &World) {
+    world.assert_no_slot_twice();
+    for (name, _, on_overlap) in JOBS {
+        if on_overlap != OnOverlap::Allow {
+            assert!(world.runs_of(name).len() <= 1, "two runs of {name}");
+        }
+    }
+}
+
+/// Every slot of the jobs up to now has exactly one verdict; rows of missed ones stand for as many as they say. Those that
+/// wait or were put off by a clock set back are told apart by `settled`.
+fn check_verdicts(world: &World) {
+    for (text, _, _) in JOBS {
+        let schedule = definition(JOBS.iter().position(|job| job.0 == text).unwrap()).schedule.unwrap();
+        let mut due = BTreeSet::new();
+        let mut slot = at(T0);
+        while let Some(next) = schedule.next(slot, at(T0)).filter(|next| *next <= world.now.wall) {
+            due.insert(next);
+            slot = next;
+        }
+        for fact in &world.facts {
+            let Fact::Verdict { job, slot, oldest, fate } = fact else { continue };
+            if *job != name(text) {
+                continue;
+            }
+            let mine: Vec<Timestamp> = match fate {
+                Fate::Missed(count) => {
+                    let row: Vec<_> = due.range(*oldest..=*slot).copied().collect();
+                    assert_eq!(row.len() as u64, *count, "{text}: a row from {oldest} to {slot}");
+                    row
+                }
+                _ => vec![*slot],
+            };
+            for slot in mine {
+                assert!(due.remove(&slot), "{text}: a second verdict for {slot}");
+            }
+        }
+        assert!(due.is_empty(), "{text}: no verdict for {due:?}");
+    }
+}
+
+/// Stops everything, and expects nothing to be left.
+fn close(world: &mut World) {
+    world.step(Event::Drain { grace: Duration::from_secs(5) });
+    for _ in 0..4 {
+        world.start_all();
+        for run in with_state(world, |known| matches!(known.state, AdoptState::Running { .. })) {
+            world.end(run, Exit::Signal { signal: 9, core: false });
+        }
+        while let Some(run) = world.closed.pop() {
+            world.drain_output(run);
+        }
+        world.pass(3);
+    }
+    assert_eq!(world.warden.runs.len(), 0, "all forgotten");
+    assert_eq!(world.warden.drained, 1);
+    assert_eq!(world.state.show_status().running, 0);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn d70_d71_d72_one_verdict_one_outcome_never_two_runs(moves in moves(false, false, false)) {
+        let mut world = world();
+        for a_move in moves {
+            play(&mut world, a_move);
+            check(&world);
+        }
+        close(&mut world);
+        check_verdicts(&world);
+    }
+
+    #[test]
+    fn a7_clock_steps_and_edits_never_run_a_slot_twice(moves in moves(true, true, false)) {
+        let mut world = world();
+        for a_move in moves {
+            play(&mut world, a_move);
+            check(&world);
+        }
+        close(&mut world);
+    }
+
+    #[test]
+    fn d73_an_engine_that_dies_at_any_message_loses_and_doubles_nothing(moves in moves(false, false, true)) {
+        let mut world = world();
+        for a_move in moves {
+            play(&mut world, a_move);
+            check(&world);
+        }
+        close(&mut world);
+    }
+
+    #[test]
+    fn d73_all_of_it_together(moves in moves(true, true, true)) {
+        let mut world = world();
+        for a_move in moves {
+            play(&mut world, a_move);
+            check(&world);
+        }
+        close(&mut world);
+    }
+}

@@ -1,0 +1,351 @@
+//! The loop. It waits for the first thing that happens, takes it in, lets time pass, and does what the core decides.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Instant;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::{mpsc, oneshot};
+
+use super::boot::Boot;
+use super::core::{Event, Now, Setting, State};
+use super::greet::Greeting;
+use super::opener::{Ask, Asked, WardenOpener};
+use super::outbox::Outbox;
+use super::request::{Refusal, Request};
+use super::status::Status;
+use super::timer::Alarm;
+use super::view::StatusView;
+use super::{Broken, ready, tell};
+use crate::api;
+use crate::conf::{self, Command, Commands, Config, Policy, Trust, Update};
+use crate::run::{Capture, CaptureEvent};
+use crate::wire::{Adopt, AdoptState, Link, Received, RunId, ToEngine, ToWarden};
+
+/// Messages of the warden that one turn takes.
+const BURST: usize = 256;
+/// Requests that wait for the loop.
+const REQUESTS: usize = 64;
+/// Updates of `conf.d` that wait for the loop; behind them the reader only remembers the latest state of each file.
+const UPDATES: usize = 4;
+
+/// The loop and what it owns.
+pub struct Engine {
+    pub(super) state: State,
+    pub(super) config: Config,
+    pub(super) outbox: Outbox,
+    pub(super) capture: Capture,
+    pub(super) opener: WardenOpener,
+    pub(super) trust: Trust,
+    /// Where those who read environment files say what they found.
+    pub(super) prepared: mpsc::UnboundedSender<Event>,
+    /// Reloads that are asked for, by token.
+    pub(super) reloads: BTreeMap<u64, Reload>,
+    pub(super) commands: Commands,
+    status: Status,
+    asked: Asked,
+    link: AsyncFd<Arc<Link>>,
+    buffer: Vec<u8>,
+    /// The warden had more to say than a turn takes.
+    more: bool,
+    alarm: Alarm,
+    inbox: Inbox,
+    boot: Option<Boot>,
+    /// Runs whose pipes came with their adoption.
+    piped: BTreeSet<RunId>,
+    ready: bool,
+    stopping: bool,
+    began: Instant,
+    last_token: u64,
+}
+
+/// Who asked for a reload.
+pub(super) enum Reload {
+    /// The warden: it is told.
+    Warden,
+    /// A request: it is answered.
+    Request(oneshot::Sender<Result<StatusView, Refusal>>),
+}
+
+struct Inbox {
+    updates: mpsc::Receiver<Update>,
+    capture: mpsc::UnboundedReceiver<CaptureEvent>,
+    requests: mpsc::Receiver<Request>,
+    asks: mpsc::UnboundedReceiver<Ask>,
+    prepared: mpsc::UnboundedReceiver<Event>,
+}
+
+/// What a turn begins with.
+enum Happened {
+    Warden,
+    Room,
+    Update(Update),
+    Output(CaptureEvent),
+    Asked(Box<Request>),
+    Open(Ask),
+    Prepared(Event),
+    Time,
+}
+
+impl Engine {
+    /// Starts every part, and takes over the runs of the engine before.
+    pub fn start(link: Arc<Link>, greeting: Greeting) -> Result<Self, Broken> {
+        let Greeting { welcome, listener, adopted } = greeting;
+        let config = welcome.config;
+        let trust = if config.as_root { Trust::of_root() } else { Trust::of_user() };
+        let (prepared, prepared_in) = mpsc::unbounded_channel();
+        let (asks, asks_in) = mpsc::unbounded_channel();
+        let (updates, updates_in) = mpsc::channel(UPDATES);
+        let (requests, requests_in) = mpsc::channel(REQUESTS);
+        let (output, output_in) = mpsc::unbounded_channel();
+        let started = |what| move |error| Broken::Start(what, error);
+
+        let capture = Capture::start(&config.log, link.clone(), output).map_err(started("the capture of output"))?;
+        let opener = WardenOpener::new(asks);
+        let policy = Policy { config: config.clone(), zone: TimeZone::system() };
+        let (commands, _) = conf::watch(opener.clone(), policy, updates).map_err(started("watching conf.d"))?;
+        if let Err(error) = api::serve(listener, requests, capture.tails()) {
+            // Jobs run without it (G102).
+            tracing::error!(code = "endpoint", "the HTTP endpoint does not run: {error}");
+        }
+        let boot = Boot::new(&config.state_dir);
+        let setting = Setting {
+            started: welcome.started,
+            jobs_user: config.jobs_user.clone(),
+            generation: welcome.generation,
+            boot: boot.is_fresh(),
+            mark: welcome.mark,
+        };
+        let began = Instant::now();
+        let mut engine = Self {
+            state: State::new(setting, now(began)),
+            outbox: Outbox::new(link.clone()),
+            capture,
+            opener,
+            trust,
+            prepared,
+            reloads: BTreeMap::new(),
+            commands,
+            status: Status::default(),
+            asked: Asked::default(),
+            link: ready::watch(link).map_err(Broken::Link)?,
+            buffer: Vec::new(),
+            more: false,
+            alarm: Alarm::new().map_err(started("the alarm clock"))?,
+            inbox: Inbox {
+                updates: updates_in,
+                capture: output_in,
+                requests: requests_in,
+                asks: asks_in,
+                prepared: prepared_in,
+            },
+            boot: boot.is_fresh().then_some(boot),
+            piped: BTreeSet::new(),
+            ready: false,
+            stopping: false,
+            began,
+            last_token: 0,
+            config,
+        };
+        for (adopt, fds) in adopted {
+            engine.adopt(adopt, fds)?;
+        }
+        engine.capture.adopted();
+        Ok(engine)
+    }
+
+    /// Turns until the warden says that all is over.
+    pub async fn run(&mut self) -> Result<(), Broken> {
+        loop {
+            let goes_on = match self.wait().await {
+                Happened::Warden => self.hear_warden()?,
+                Happened::Room => true,
+                Happened::Update(update) => self.take_update(update)?,
+                Happened::Output(event) => self.take_output(event)?,
+                Happened::Asked(request) => self.answer(*request)?,
+                Happened::Open(ask) => self.pass_on(ask)?,
+                Happened::Prepared(event) => self.step(event)?,
+                Happened::Time => true,
+            };
+            if !goes_on {
+                return if self.stopping { Ok(()) } else { Err(Broken::Orphaned) };
+            }
+            self.step(Event::Wake)?;
+            self.outbox.flush().map_err(Broken::Link)?;
+            self.settle()?;
+        }
+    }
+
+    /// Waits for the first thing that happens. Nothing here wakes an idle engine.
+    async fn wait(&mut self) -> Happened {
+        let mono = self.state.next_mono().map(|mono| self.began + mono);
+        let until = mono.into_iter().chain(self.status.due()).min();
+        let sleep = async {
+            match until {
+                Some(until) => tokio::time::sleep_until(until.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = std::future::ready(()), if self.more => Happened::Warden,
+            ready = self.link.readable() => { ready.map(|mut ready| ready.clear_ready()).ok(); Happened::Warden }
+            ready = self.link.writable(), if self.outbox.is_full() => {
+                ready.map(|mut ready| ready.clear_ready()).ok();
+                Happened::Room
+            }
+            Some(update) = self.inbox.updates.recv() => Happened::Update(update),
+            Some(event) = self.inbox.capture.recv() => Happened::Output(event),
+            Some(request) = self.inbox.requests.recv() => Happened::Asked(Box::new(request)),
+            Some(ask) = self.inbox.asks.recv() => Happened::Open(ask),
+            Some(event) = self.inbox.prepared.recv() => Happened::Prepared(event),
+            () = self.alarm.wait() => Happened::Time,
+            () = sleep => Happened::Time,
+        }
+    }
+
+    /// Takes what the warden has said, a burst at most. `false`: it will say no more.
+    fn hear_warden(&mut self) -> Result<bool, Broken> {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let mut goes_on = true;
+        self.more = true;
+        for _ in 0..BURST {
+            match self.link.get_ref().receive::<ToEngine>(false, &mut buffer).map_err(Broken::Link)? {
+                Received::Message(message, fds) => self.obey(message, fds)?,
+                Received::Nothing => self.more = false,
+                Received::Closed => (self.more, goes_on) = (false, false),
+            }
+            if !self.more {
+                break;
+            }
+        }
+        self.buffer = buffer;
+        Ok(goes_on)
+    }
+
+    fn obey(&mut self, message: ToEngine, fds: Vec<OwnedFd>) -> Result<(), Broken> {
+        match message {
+            ToEngine::Started { run, pid, at } => {
+                if let (Ok([stdout, stderr]), false) = (<[OwnedFd; 2]>::try_from(fds), self.piped.remove(&run)) {
+                    self.capture.take(run, stdout, stderr);
+                }
+                self.step(Event::Started { run, pid, at })?;
+            }
+            ToEngine::NotStarted { run, failure } => drop(self.step(Event::NotStarted { run, failure })?),
+            ToEngine::Ended { run, ended } => drop(self.step(Event::Ended { run, ended })?),
+            ToEngine::Left { run, processes } => drop(self.step(Event::Left { run, processes })?),
+            ToEngine::Opened { request } => {
+                let opened = fds.into_iter().next().ok_or_else(|| io::Error::other("the warden sent no descriptor"));
+                self.asked.answer(request, opened);
+            }
+            ToEngine::NotOpened { request, errno } => {
+                self.asked.answer(request, Err(io::Error::from_raw_os_error(errno)));
+            }
+            ToEngine::Ping { count } => {
+                self.send(&ToWarden::Pong { count })?;
+                self.commands.send(Command::CheckIdentity);
+            }
+            ToEngine::Reload => self.reload(Reload::Warden),
+            ToEngine::Drain { grace } => {
+                self.stopping = true;
+                self.step(Event::Drain { grace })?;
+            }
+            ToEngine::Welcome(_) | ToEngine::Adopt(_) | ToEngine::Adopted => {
+                return Err(Broken::Protocol("a greeting in the middle of the talk"));
+            }
+        }
+        Ok(())
+    }
+
+    /// A run of the engine before. Its pipes came with it, also when it is only starting.
+    fn adopt(&mut self, adopt: Adopt, fds: Vec<OwnedFd>) -> Result<(), Broken> {
+        let (run, streams) = (adopt.run, adopt.spools.clone());
+        let over = matches!(adopt.state, AdoptState::NotStarted(_));
+        let ended = matches!(adopt.state, AdoptState::Ended { .. });
+        self.step(Event::Adopt(Box::new(adopt)))?;
+        let Some(label) = self.state.label(run).filter(|_| !over) else { return Ok(()) };
+        let label = self.run_label(&label);
+        let mut fds = fds.into_iter();
+        match (fds.next(), fds.next()) {
+            (Some(stdout), Some(stderr)) => {
+                self.capture.adopt(label, stdout, stderr, streams.into_iter().zip(fds).collect());
+                self.piped.insert(run);
+            }
+            _ if ended => drop(self.step(Event::Drained { run, received: [0; 2], dropped: 0 })?),
+            _ => self.capture.expect(label),
+        }
+        Ok(())
+    }
+
+    fn take_update(&mut self, update: Update) -> Result<bool, Broken> {
+        let Update { changes, files, watch, complete, tokens } = update;
+        tell::tell_files(&files);
+        let watched = watch.map(Event::Watch);
+        for event in [Event::Files(files), Event::Loaded { changes, complete }].into_iter().chain(watched) {
+            self.step(event)?;
+        }
+        if complete && !std::mem::replace(&mut self.ready, true) {
+            self.send(&ToWarden::Ready)?;
+        }
+        for token in tokens {
+            match self.reloads.remove(&token) {
+                Some(Reload::Warden) => self.send(&ToWarden::Reloaded)?,
+                Some(Reload::Request(reply)) => drop(reply.send(Ok(self.state.show_status()))),
+                None => {}
+            }
+        }
+        Ok(true)
+    }
+
+    fn take_output(&mut self, event: CaptureEvent) -> Result<bool, Broken> {
+        let CaptureEvent::Drained { run, received, dropped } = event;
+        self.step(Event::Drained { run, received, dropped })
+    }
+
+    fn pass_on(&mut self, ask: Ask) -> Result<bool, Broken> {
+        let message = self.asked.ask(ask);
+        self.send(&message)?;
+        Ok(true)
+    }
+
+    /// Has `conf.d` read anew.
+    pub(super) fn reload(&mut self, who: Reload) {
+        self.last_token += 1;
+        self.reloads.insert(self.last_token, who);
+        self.commands.send(Command::Reload(self.last_token));
+    }
+
+    /// Sets the alarm for the next slot, and tells systemd how things stand.
+    fn settle(&mut self) -> Result<(), Broken> {
+        self.alarm.set(self.state.next_wall()).map_err(|error| Broken::Start("the alarm clock", error))?;
+        if let Some(boot) = self.boot.take_if(|_| self.ready && self.state.booted()) {
+            tokio::task::spawn_blocking(move || boot.stamp());
+        }
+        if let Some(text) = self.status.text(&self.state, Instant::now(), self.ready) {
+            self.send(&ToWarden::Status { text })?;
+        }
+        Ok(())
+    }
+
+    /// Has the core take in an event, and does what it decides.
+    pub(super) fn step(&mut self, event: Event) -> Result<bool, Broken> {
+        let effects = self.state.step(event, self.now());
+        self.perform(effects)?;
+        Ok(true)
+    }
+
+    pub(super) fn send(&mut self, message: &ToWarden) -> Result<(), Broken> {
+        self.outbox.send(message).map_err(Broken::Link)
+    }
+
+    pub(super) fn now(&self) -> Now {
+        now(self.began)
+    }
+}
+
+fn now(began: Instant) -> Now {
+    Now { wall: Timestamp::now(), mono: began.elapsed() }
+}

@@ -1,0 +1,139 @@
+//! Where the engine's own lines go: standard error, by a thread of its own, so that nobody who does not read can hold up
+//! the loop. What the thread cannot take is counted and said later.
+
+use std::fmt::{self, Write as _};
+use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread;
+
+use jiff::Zoned;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::{Context, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::warden::say::stderr_is_journal;
+
+/// Lines that wait for a slow reader.
+const LINES: usize = 4096;
+
+/// Makes `tracing` speak, and a panic be heard before it ends the process.
+pub fn start(debug: bool) {
+    let (lines, waiting) = sync_channel(LINES);
+    let lost = Arc::new(AtomicU64::new(0));
+    let voice = Voice { lines, lost: lost.clone(), style: Style::find() };
+    let level = if debug { LevelFilter::DEBUG } else { LevelFilter::INFO };
+    let spawned = thread::Builder::new().name("voice".into()).spawn(move || speak(&waiting, &lost));
+    if spawned.is_ok() {
+        // Fails only where somebody else has installed one already, which then speaks instead.
+        let _ = tracing_subscriber::registry().with(voice.with_filter(level)).try_init();
+    }
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        // Straight to standard error: the process is about to end, and with it the thread.
+        let _ = writeln!(io::stderr(), "rotad: error: the engine panics: {panic}");
+        before(panic);
+    }));
+}
+
+/// Says why the engine ends, past the thread: the process is about to end.
+pub fn last_word(why: &dyn fmt::Display) {
+    let _ = writeln!(io::stderr(), "{}the engine ends: {why}", Style::find().lead(Level::ERROR));
+}
+
+fn speak(waiting: &Receiver<String>, lost: &AtomicU64) {
+    while let Ok(line) = waiting.recv() {
+        let mut stderr = io::stderr();
+        let _ = stderr.write_all(line.as_bytes());
+        let missing = lost.swap(0, Ordering::Relaxed);
+        if missing > 0 {
+            let _ = writeln!(stderr, "rotad: warning: {missing} lines were dropped, nobody read them");
+        }
+    }
+}
+
+struct Voice {
+    lines: SyncSender<String>,
+    lost: Arc<AtomicU64>,
+    style: Style,
+}
+
+/// For whom the lines are.
+#[derive(Debug, Clone, Copy)]
+enum Style {
+    /// Eyes: the time, and colour for what is wrong.
+    Screen { colour: bool },
+    /// The journal, which has a clock of its own and reads priorities.
+    Journal,
+    /// A file or a pipe.
+    Plain,
+}
+
+impl Style {
+    fn find() -> Self {
+        if stderr_is_journal() {
+            Self::Journal
+        } else if io::stderr().is_terminal() {
+            Self::Screen { colour: std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) }
+        } else {
+            Self::Plain
+        }
+    }
+
+    fn lead(self, level: Level) -> String {
+        let word = match level {
+            Level::ERROR => "error: ",
+            Level::WARN => "warning: ",
+            _ => "",
+        };
+        let priority = match level {
+            Level::ERROR => 3,
+            Level::WARN => 4,
+            Level::INFO => 6,
+            _ => 7,
+        };
+        match self {
+            Self::Journal => format!("<{priority}>"),
+            Self::Plain => format!("rotad: {word}"),
+            Self::Screen { colour: false } => format!("{}  {word}", Zoned::now().strftime("%H:%M:%S")),
+            Self::Screen { colour: true } => {
+                let hue = match level {
+                    Level::ERROR => "\x1b[31m",
+                    Level::WARN => "\x1b[33m",
+                    _ => "",
+                };
+                format!("\x1b[2m{}\x1b[0m  {hue}{word}\x1b[0m", Zoned::now().strftime("%H:%M:%S"))
+            }
+        }
+    }
+}
+
+impl<S: Subscriber> Layer<S> for Voice {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut message = Message(String::new());
+        event.record(&mut message);
+        // A job's name or a file's text must not make a line of its own, nor speak to the terminal.
+        let text = message.0.replace(|c: char| c.is_control(), " ");
+        let line = format!("{}{text}\n", self.style.lead(*event.metadata().level()));
+        if let Err(TrySendError::Full(_)) = self.lines.try_send(line) {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The sentence of an event, and the error beside it; the other fields are for the journal.
+struct Message(String);
+
+impl Visit for Message {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let _ = match field.name() {
+            "message" => write!(self.0, "{value:?}"),
+            "error" => write!(self.0, ": {value:?}"),
+            _ => Ok(()),
+        };
+    }
+}

@@ -1,0 +1,443 @@
+//! A sink thread: takes what the spools hold, line by line, to where it goes, and tells when a run has drained.
+//!
+//! It may wait for a disk or a terminal; nothing else waits for it. Per batch, for a log file: write down what will be
+//! written, write it, write down that it is done. For the terminal, which cannot be asked later what it has shown, the same
+//! line by line, so that a killed engine doubles at most the line it was writing.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, TryRecvError};
+
+use jiff::Timestamp;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::{Files, Tails, Terminal};
+use crate::job::LogTarget;
+use crate::run::capture_flow::{Flow, Output, STREAMS, View};
+use crate::run::capture_pipes::{Command, Pipes};
+use crate::run::lines::{Frames, MAX_LINE};
+use crate::run::spool::{Intent, State};
+use crate::run::{CaptureEvent, RunLabel};
+use crate::wire::{RunId, Stream};
+
+/// Bytes of a stream handled at once.
+const BATCH: usize = 256 << 10;
+/// Delivered bytes that a spool keeps, so that the next engine can rebuild the tail.
+const RETAINED: u64 = 64 << 10;
+/// The same for all spools together, while each keeps a page at least.
+const RETAINED_IN_ALL: u64 = 32 << 20;
+/// Memory given back at once while a stream is busy.
+const PUNCH: u64 = 512 << 10;
+/// Runs that are over and may still be spoken of by [`Order::Note`].
+const MOST_OVER: usize = 1024;
+
+/// What a sink thread is told.
+pub enum Order {
+    /// There is this run.
+    Run(Arc<Output>),
+    /// There is this run, and what an engine before was about to write of its streams.
+    Adopt(Arc<Output>, [Option<Intent>; 2]),
+    /// No more runs to adopt: deliver.
+    Adopted,
+    /// Something has changed about a run.
+    Ready(RunId),
+    /// A line about a run.
+    Note(RunId, String),
+    /// A run that has never started.
+    Abandon(RunId),
+    /// A line about the daemon itself.
+    Say(String),
+}
+
+/// Where this thread's lines go.
+pub enum Sink {
+    /// Log files.
+    Files(Files),
+    /// Standard error.
+    Terminal(Terminal),
+}
+
+/// The thread's own.
+pub struct SinkThread {
+    sink: Sink,
+    orders: Receiver<Order>,
+    pipes: Pipes,
+    tails: Tails,
+    events: UnboundedSender<CaptureEvent>,
+    runs: HashMap<RunId, Served>,
+    ready: VecDeque<RunId>,
+    /// Labels of runs that are over, oldest first.
+    over: VecDeque<RunLabel>,
+    adopted: bool,
+    bytes: Vec<u8>,
+    text: Vec<u8>,
+}
+
+struct Served {
+    output: Arc<Output>,
+    /// By stream: up to here there is no newline after what is settled.
+    scanned: [u64; 2],
+    /// By stream: memory before this is given back.
+    punched: [u64; 2],
+    /// What could not be told at a stream's end has been tried.
+    tried: [bool; 2],
+}
+
+impl SinkThread {
+    /// Serves `sink` by `orders`.
+    pub fn new(
+        sink: Sink,
+        orders: Receiver<Order>,
+        pipes: Pipes,
+        tails: Tails,
+        events: UnboundedSender<CaptureEvent>,
+    ) -> SinkThread {
+        let (runs, ready, over) = Default::default();
+        let (bytes, text) = (vec![0; BATCH], Vec::new());
+        SinkThread { sink, orders, pipes, tails, events, runs, ready, over, adopted: false, bytes, text }
+    }
+
+    /// Until nobody can give orders any more.
+    pub fn run(mut self) {
+        loop {
+            let order = if self.adopted && !self.ready.is_empty() {
+                self.orders.try_recv()
+            } else {
+                self.orders.recv().map_err(|_| TryRecvError::Disconnected)
+            };
+            match order {
+                Ok(order) => self.obey(order),
+                Err(TryRecvError::Disconnected) => return,
+                Err(TryRecvError::Empty) => {
+                    let Some(run) = self.ready.pop_front() else { continue };
+                    if self.serve(run) {
+                        self.ready.push_back(run);
+                    }
+                }
+            }
+        }
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Run(output) => self.know(output),
+            Order::Adopt(output, intents) => self.adopt(output, intents),
+            Order::Adopted => self.adopted = true,
+            Order::Ready(run) => self.ready.push_back(run),
+            Order::Note(run, text) => {
+                let label = match self.runs.get(&run) {
+                    Some(served) => Some(&served.output.label),
+                    None => self.over.iter().rev().find(|label| label.run == run),
+                };
+                if let Some(label) = label.cloned() {
+                    self.note(&label, &text);
+                }
+            }
+            Order::Abandon(run) => {
+                if let Some(served) = self.runs.remove(&run) {
+                    self.end(&served.output.label);
+                }
+            }
+            Order::Say(text) => {
+                if let Sink::Terminal(terminal) = &mut self.sink {
+                    terminal.say(&text);
+                }
+            }
+        }
+    }
+
+    fn know(&mut self, output: Arc<Output>) {
+        let served = Served { output, scanned: [0; 2], punched: [0; 2], tried: [false; 2] };
+        self.runs.insert(served.output.label.run, served);
+    }
+
+    /// Settles what the engine before was about to write, and rebuilds the tail from what the spools retain.
+    fn adopt(&mut self, output: Arc<Output>, intents: [Option<Intent>; 2]) {
+        let label = &output.label;
+        for (index, intent) in intents.into_iter().enumerate() {
+            let flow = &output.flows[index];
+            if let Some(intent) = intent {
+                let written = match &mut self.sink {
+                    Sink::Files(files) => files.written(&label.job, &intent),
+                    // The job's target has changed under it: its file is no business of this sink.
+                    Sink::Terminal(_) => true,
+                };
+                flow.settle(if written { intent.after } else { flow.view().state });
+            }
+            let state = flow.view().state;
+            let retained = flow.spool.get().and_then(|spool| spool.retained(state.settled, RETAINED).ok());
+            let bytes = retained.unwrap_or_default();
+            let lines = Frames::new(&bytes, true).count() as u64;
+            self.tails.skip(label.run, state.lines.saturating_sub(lines));
+            self.tails.push(label.run, STREAMS[index], &bytes, true, lines);
+        }
+        self.ready.push_back(label.run);
+        self.know(output);
+    }
+
+    /// A batch of each stream of a run. `true`: it is to be queued again.
+    fn serve(&mut self, run: RunId) -> bool {
+        let Some(mut served) = self.runs.remove(&run) else { return false };
+        served.output.queued.store(false, Ordering::Release);
+        let more = [0, 1].map(|index| self.step(&mut served, index));
+        let counts = [0, 1].map(|index| served.output.flows[index].counts());
+        let (received, dropped) = (counts.map(|count| count.0), counts[0].1 + counts[1].1);
+        self.tails.count(run, received, dropped);
+        let more = more.contains(&true);
+        let mut views = served.output.flows.iter().map(Flow::view);
+        if !more && views.all(|view| view.ended && view.state.settled == view.until) {
+            self.end(&served.output.label);
+            let _ = self.events.send(CaptureEvent::Drained { run, received, dropped });
+            return false;
+        }
+        // Where the capture thread has queued it meanwhile, once is enough.
+        let again = more && !served.output.queued.swap(true, Ordering::AcqRel);
+        self.runs.insert(run, served);
+        again
+    }
+
+    fn end(&mut self, label: &RunLabel) {
+        self.tails.end(label.run);
+        if self.over.len() >= MOST_OVER {
+            self.over.pop_front();
+        }
+        self.over.push_back(label.clone());
+    }
+
+    /// A batch of one stream. `true`: there may be more.
+    fn step(&mut self, served: &mut Served, index: usize) -> bool {
+        let output = served.output.clone();
+        let flow = &output.flows[index];
+        let view = flow.view();
+        let states = [0, 1].map(|each| output.flows[each].view().state);
+        if view.state.over || states.iter().any(|state| state.over) {
+            let rest = view.until - view.state.settled;
+            if rest > 0 || (view.last && !view.ended) {
+                let dropped = view.state.dropped + rest;
+                self.settle(served, index, State { settled: view.until, dropped, over: true, ..view.state });
+            }
+            return rest > 0;
+        }
+        let Some(length) = self.read(served, index, view) else { return false };
+        let last = view.last && view.state.settled + length as u64 == view.until;
+        let kept: u64 = states.iter().map(|state| state.settled - state.dropped).sum();
+        let budget = output.label.output_limit.saturating_sub(kept);
+
+        let bytes = std::mem::take(&mut self.bytes);
+        let before = view.state;
+        let after = match output.label.target {
+            LogTarget::Auto => self.show(served, index, view, Batch { bytes: &bytes[..length], last, budget }),
+            LogTarget::File | LogTarget::None => {
+                self.write(served, index, view, Batch { bytes: &bytes[..length], last, budget })
+            }
+        };
+        // Not all that is settled was in the batch: beyond the limit it is dropped unread.
+        let taken = usize::try_from(after.settled - before.settled).map_or(length, |taken| taken.min(length));
+        if after.lines > before.lines {
+            let shown = if after.over { &bytes[..limit_of(&bytes[..taken], last, budget)] } else { &bytes[..taken] };
+            self.tails.push(output.label.run, STREAMS[index], shown, last, after.lines - before.lines);
+        }
+        self.bytes = bytes;
+        if taken == 0 {
+            served.scanned[index] = before.settled + length as u64;
+        }
+        // Also where nothing was taken: a gap begins here, and is passed over by settling.
+        let moved = flow.view();
+        if moved.last && !moved.ended && moved.state.settled == moved.until {
+            self.settle(served, index, moved.state);
+            return true;
+        }
+        taken > 0
+    }
+
+    /// Reads a batch, unless there is nothing in it to deliver.
+    fn read(&mut self, served: &mut Served, index: usize, view: View) -> Option<usize> {
+        let State { settled, untold, .. } = view.state;
+        let flow = &served.output.flows[index];
+        if view.until == settled {
+            // A word about dropped bytes at the very end, or the passing of a gap.
+            let word = view.ended && untold > 0 && !std::mem::replace(&mut served.tried[index], true);
+            return (word || (view.last && !view.ended)).then_some(0);
+        }
+        let spool = flow.spool.get()?;
+        let length = usize::try_from(view.until - settled).map_or(BATCH, |length| length.min(BATCH));
+        let scanned = served.scanned[index];
+        if !view.last && length <= MAX_LINE && scanned > settled {
+            // A line that comes in small pieces: look at each piece once.
+            let fresh = &mut self.bytes[..(view.until - scanned) as usize];
+            let count = spool.read(scanned, fresh).ok()?;
+            if memchr::memchr(b'\n', &fresh[..count]).is_none() {
+                served.scanned[index] = view.until;
+                return None;
+            }
+        }
+        spool.read(settled, &mut self.bytes[..length]).ok()
+    }
+
+    /// A batch into the job's log file, or nowhere.
+    fn write(&mut self, served: &mut Served, index: usize, view: View, batch: Batch<'_>) -> State {
+        let label = &served.output.label;
+        let flow = &served.output.flows[index];
+        let Sink::Files(files) = &mut self.sink else { return view.state };
+        let filed = label.target == LogTarget::File;
+        let (whole, open) = prefixes(label, STREAMS[index]);
+        self.text.clear();
+        if filed && view.state.untold > 0 {
+            note(&mut self.text, label, &dropped_words(view.state.untold));
+        }
+        let mut frames = Frames::new(batch.bytes, batch.last);
+        let mut after = State { untold: 0, ..view.state };
+        let mut taken = 0;
+        while let Some(frame) = frames.next() {
+            if frames.consumed() as u64 > batch.budget {
+                after.over = true;
+                break;
+            }
+            if filed && frame.open {
+                self.text.extend_from_slice(open.as_bytes());
+                self.text.extend_from_slice(frame.bytes);
+                self.text.push(b'\n');
+            } else if filed {
+                self.text.extend_from_slice(whole.as_bytes());
+                self.text.extend_from_slice(&batch.bytes[taken..frames.consumed()]);
+            }
+            taken = frames.consumed();
+            after.lines += 1;
+        }
+        if filed && after.over {
+            note(&mut self.text, label, &over_words(label.output_limit));
+        }
+        after.settled += taken as u64;
+        if after.over {
+            (after.settled, after.dropped) = (view.until, after.dropped + view.until - after.settled);
+        }
+        if after == view.state {
+            return after;
+        }
+        let filed =
+            self.text.is_empty() || files.append(&label.job, &self.text, |place| flow.intend(place.intent(after)));
+        if !filed {
+            after.dropped += taken as u64;
+            after.untold = view.state.untold + taken as u64;
+        }
+        self.settle(served, index, after);
+        after
+    }
+
+    /// A batch onto the terminal, settled after each line.
+    fn show(&mut self, served: &mut Served, index: usize, view: View, batch: Batch<'_>) -> State {
+        let output = served.output.clone();
+        let label = &output.label;
+        let mut state = view.state;
+        let Sink::Terminal(terminal) = &mut self.sink else { return state };
+        if state.untold > 0 && terminal.note(label, &dropped_words(state.untold)) {
+            state.untold = 0;
+            output.flows[index].settle(state);
+        }
+        let mut frames = Frames::new(batch.bytes, batch.last);
+        while let Some(frame) = frames.next() {
+            let settled = view.state.settled + frames.consumed() as u64;
+            if frames.consumed() as u64 > batch.budget {
+                let _ = terminal.note(label, &over_words(label.output_limit));
+                let dropped = state.dropped + view.until - state.settled;
+                state = State { settled: view.until, dropped, over: true, ..state };
+            } else {
+                let length = settled - state.settled;
+                if !terminal.line(label, STREAMS[index], frame) {
+                    state.dropped += length;
+                    state.untold += length;
+                }
+                (state.settled, state.lines) = (settled, state.lines + 1);
+            }
+            if output.flows[index].settle(state) {
+                self.pipes.send(Command::Room(label.run));
+            }
+            if state.over {
+                break;
+            }
+        }
+        self.free(served, index);
+        state
+    }
+
+    fn settle(&mut self, served: &mut Served, index: usize, state: State) {
+        if served.output.flows[index].settle(state) {
+            self.pipes.send(Command::Room(served.output.label.run));
+        }
+        self.free(served, index);
+    }
+
+    /// Gives memory of delivered bytes back.
+    fn free(&self, served: &mut Served, index: usize) {
+        let flow = &served.output.flows[index];
+        let view = flow.view();
+        let share = RETAINED_IN_ALL / (self.runs.len() as u64 + 1);
+        let until = view.state.settled.saturating_sub(share.clamp(4096, RETAINED)) / 4096 * 4096;
+        let idle = view.until - view.state.settled < MAX_LINE as u64;
+        let least = if idle { RETAINED } else { PUNCH };
+        if let Some(spool) = flow.spool.get().filter(|_| until >= served.punched[index] + least) {
+            spool.punch(served.punched[index]..until);
+            served.punched[index] = until;
+        }
+    }
+
+    fn note(&mut self, label: &RunLabel, text: &str) {
+        match &mut self.sink {
+            Sink::Files(_) if label.target != LogTarget::File => {}
+            Sink::Files(files) => {
+                self.text.clear();
+                note(&mut self.text, label, text);
+                let _ = files.append(&label.job, &self.text, |_| ());
+            }
+            Sink::Terminal(terminal) => {
+                let _ = terminal.note(label, text);
+            }
+        }
+    }
+}
+
+/// Bytes of a stream to deliver.
+struct Batch<'a> {
+    bytes: &'a [u8],
+    /// They are not continued: a rest without newline is a line.
+    last: bool,
+    /// Bytes that the run may still have kept.
+    budget: u64,
+}
+
+/// Bytes of whole lines within `budget`.
+fn limit_of(bytes: &[u8], last: bool, budget: u64) -> usize {
+    let mut frames = Frames::new(bytes, last);
+    let mut taken = 0;
+    while frames.next().is_some() && frames.consumed() as u64 <= budget {
+        taken = frames.consumed();
+    }
+    taken
+}
+
+/// What leads each line in a log file, for lines and for pieces of lines (`out+`). Nothing that a job prints can begin a
+/// line there (CVE-2023-28486).
+fn prefixes(label: &RunLabel, stream: Stream) -> (String, String) {
+    let word = match stream {
+        Stream::Stdout => "out",
+        Stream::Stderr => "err",
+    };
+    let lead = format!("{:.3} {} {word}", Timestamp::now(), label.run);
+    (format!("{lead} "), format!("{lead}+ "))
+}
+
+/// A line of rotad's own in a log file.
+fn note(to: &mut Vec<u8>, label: &RunLabel, text: &str) {
+    to.extend_from_slice(format!("{:.3} {} rotad: ", Timestamp::now(), label.run).as_bytes());
+    super::escape::escape(text.as_bytes(), to);
+    to.push(b'\n');
+}
+
+fn dropped_words(bytes: u64) -> String {
+    format!("{bytes} bytes of output dropped")
+}
+
+fn over_words(limit: u64) -> String {
+    format!("the run's output is over its limit of {limit} bytes; what follows is dropped")
+}

@@ -1,0 +1,273 @@
+//! What [`super::Tails`] keeps, behind its lock.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+
+use jiff::Timestamp;
+use memchr::memchr;
+
+use super::tail::{Line, Tail, TailEvent};
+use crate::job::JobName;
+use crate::run::capture_flow::STREAMS;
+use crate::run::lines::Frames;
+use crate::wire::{RunId, Stream};
+
+/// Most bytes kept of a run, with [`LINE_COST`] for each line.
+const MOST_OF_RUN: usize = 64 << 10;
+/// Most bytes kept of all runs.
+const MOST_IN_ALL: usize = 16 << 20;
+/// Runs of a job that keep their tail after their end.
+const RUNS_OF_JOB: usize = 5;
+/// Events that wait for a follower.
+const MOST_WAITING: usize = 1024;
+/// What a line costs beside its bytes, so that empty ones are not free.
+const LINE_COST: usize = size_of::<Mark>();
+/// What a run costs without lines.
+const RUN_COST: usize = 512;
+
+/// All runs that have a tail.
+#[derive(Debug, Default)]
+pub struct Store {
+    runs: BTreeMap<RunId, Kept>,
+    jobs: HashMap<JobName, Vec<RunId>>,
+    /// Runs that are over, in the order of their ends.
+    over: VecDeque<RunId>,
+    followed_jobs: HashMap<JobName, Vec<Follower<(RunId, TailEvent)>>>,
+    /// Of all runs.
+    cost: usize,
+}
+
+/// The tail of one run.
+#[derive(Debug)]
+struct Kept {
+    job: JobName,
+    bytes: VecDeque<u8>,
+    marks: VecDeque<Mark>,
+    skipped: u64,
+    over: bool,
+    received: [u64; 2],
+    dropped: u64,
+    followers: Vec<Follower<TailEvent>>,
+}
+
+/// Where a line is in the bytes: after the lines before it.
+#[derive(Debug, Clone, Copy)]
+struct Mark {
+    at: Timestamp,
+    length: u32,
+    stream: Stream,
+    open: bool,
+}
+
+#[derive(Debug)]
+struct Follower<E> {
+    sender: SyncSender<E>,
+    dropped: u64,
+}
+
+impl<E> Follower<E> {
+    /// `false`: nobody listens any more.
+    fn send(&mut self, event: E, dropped: impl FnOnce(u64) -> E, line: bool) -> bool {
+        let lost = u64::from(line);
+        if self.dropped > 0 {
+            match self.sender.try_send(dropped(self.dropped)) {
+                Ok(()) => self.dropped = 0,
+                Err(TrySendError::Full(_)) => {
+                    self.dropped += lost;
+                    return true;
+                }
+                Err(TrySendError::Disconnected(_)) => return false,
+            }
+        }
+        match self.sender.try_send(event) {
+            Ok(()) => true,
+            Err(TrySendError::Full(_)) => {
+                self.dropped += lost;
+                true
+            }
+            Err(TrySendError::Disconnected(_)) => false,
+        }
+    }
+}
+
+impl Store {
+    pub fn tail(&self, run: RunId) -> Option<Tail> {
+        self.runs.get(&run).map(Kept::tail)
+    }
+
+    pub fn follow(&mut self, run: RunId) -> Option<(Tail, Receiver<TailEvent>)> {
+        let kept = self.runs.get_mut(&run)?;
+        let (sender, receiver) = sync_channel(MOST_WAITING);
+        let mut follower = Follower { sender, dropped: 0 };
+        if kept.over {
+            follower.send(TailEvent::Over, TailEvent::Dropped, false);
+        } else {
+            kept.followers.push(follower);
+        }
+        Some((kept.tail(), receiver))
+    }
+
+    pub fn follow_job(&mut self, job: &JobName) -> Receiver<(RunId, TailEvent)> {
+        let (sender, receiver) = sync_channel(MOST_WAITING);
+        self.followed_jobs.entry(job.clone()).or_default().push(Follower { sender, dropped: 0 });
+        receiver
+    }
+
+    pub fn runs_of(&self, job: &JobName) -> Vec<RunId> {
+        self.jobs.get(job).cloned().unwrap_or_default()
+    }
+
+    pub fn counts(&self, run: RunId) -> (BTreeMap<Stream, u64>, u64) {
+        let counts = self.runs.get(&run).map(|kept| (STREAMS.into_iter().zip(kept.received).collect(), kept.dropped));
+        counts.unwrap_or_default()
+    }
+
+    pub fn open(&mut self, run: RunId, job: &JobName) {
+        if self.runs.contains_key(&run) {
+            return;
+        }
+        let (bytes, marks, skipped, received, dropped, followers) = Default::default();
+        let kept = Kept { job: job.clone(), bytes, marks, skipped, over: false, received, dropped, followers };
+        self.cost += RUN_COST;
+        self.runs.insert(run, kept);
+        let runs = self.jobs.entry(job.clone()).or_default();
+        runs.push(run);
+        runs.sort_unstable();
+    }
+
+    pub fn push(&mut self, run: RunId, at: Timestamp, stream: Stream, bytes: &[u8], last: bool, lines: u64) {
+        let Some(kept) = self.runs.get_mut(&run) else { return };
+        let mut followed = self.followed_jobs.get_mut(&kept.job);
+        let heard = !kept.followers.is_empty() || followed.is_some();
+        // Unless somebody listens, what would not be kept is not even looked at.
+        let from = match bytes.len().checked_sub(MOST_OF_RUN) {
+            Some(at) if !heard => memchr(b'\n', &bytes[at..]).map_or(0, |end| at + end + 1),
+            _ => 0,
+        };
+        let before = kept.cost();
+        let mut count = 0;
+        for frame in Frames::new(&bytes[from..], last) {
+            count += 1;
+            kept.bytes.extend(frame.bytes);
+            // A line is at most 64 KiB long.
+            let mark = Mark { at, length: frame.bytes.len() as u32, stream, open: frame.open };
+            kept.marks.push_back(mark);
+            kept.trim(MOST_OF_RUN);
+            if heard {
+                let line = TailEvent::Line(Line { at, stream, bytes: frame.bytes.to_vec(), open: frame.open });
+                if let Some(followers) = &mut followed {
+                    let event = (run, line.clone());
+                    followers.retain_mut(|follower| {
+                        follower.send(event.clone(), |count| (run, TailEvent::Dropped(count)), true)
+                    });
+                }
+                kept.followers.retain_mut(|follower| follower.send(line.clone(), TailEvent::Dropped, true));
+            }
+        }
+        kept.skipped += lines.saturating_sub(count);
+        self.cost = self.cost + kept.cost() - before;
+        if followed.is_some_and(|followers| followers.is_empty()) {
+            let job = kept.job.clone();
+            self.followed_jobs.remove(&job);
+        }
+        self.bound();
+    }
+
+    pub fn skip(&mut self, run: RunId, lines: u64) {
+        if let Some(kept) = self.runs.get_mut(&run) {
+            kept.skipped += lines;
+        }
+    }
+
+    pub fn count(&mut self, run: RunId, received: [u64; 2], dropped: u64) {
+        if let Some(kept) = self.runs.get_mut(&run) {
+            (kept.received, kept.dropped) = (received, dropped);
+        }
+    }
+
+    pub fn end(&mut self, run: RunId) {
+        let Some(kept) = self.runs.get_mut(&run).filter(|kept| !kept.over) else { return };
+        kept.over = true;
+        for mut follower in kept.followers.drain(..) {
+            follower.send(TailEvent::Over, TailEvent::Dropped, false);
+        }
+        kept.bytes.shrink_to_fit();
+        kept.marks.shrink_to_fit();
+        self.over.push_back(run);
+        let job = kept.job.clone();
+        if let Some(followers) = self.followed_jobs.get_mut(&job) {
+            let dropped = |count| (run, TailEvent::Dropped(count));
+            followers.retain_mut(|follower| follower.send((run, TailEvent::Over), dropped, false));
+        }
+        let over: Vec<RunId> = self.runs_of(&job).into_iter().filter(|run| self.is_over(*run)).collect();
+        for run in over.iter().take(over.len().saturating_sub(RUNS_OF_JOB)) {
+            self.forget(*run);
+        }
+        self.bound();
+    }
+
+    fn is_over(&self, run: RunId) -> bool {
+        self.runs.get(&run).is_some_and(|kept| kept.over)
+    }
+
+    fn forget(&mut self, run: RunId) {
+        let Some(kept) = self.runs.remove(&run) else { return };
+        self.cost -= kept.cost();
+        self.over.retain(|over| *over != run);
+        if let Some(runs) = self.jobs.get_mut(&kept.job) {
+            runs.retain(|known| *known != run);
+            if runs.is_empty() {
+                self.jobs.remove(&kept.job);
+            }
+        }
+    }
+
+    /// All together must fit: runs that are over go first, by their ends; then those that keep more than their share.
+    fn bound(&mut self) {
+        while self.cost > MOST_IN_ALL {
+            if let Some(run) = self.over.front().copied() {
+                self.forget(run);
+                continue;
+            }
+            let share = MOST_IN_ALL / self.runs.len().max(1);
+            // By the mean there is one while all together are too much. It gives a quarter more than it must, so that this is
+            // not done again for every line.
+            let Some(kept) = self.runs.values_mut().find(|kept| kept.cost() > share) else { return };
+            let before = kept.cost();
+            kept.trim((share / 4 * 3).saturating_sub(RUN_COST));
+            let after = kept.cost();
+            self.cost -= before - after;
+            if after == before {
+                return;
+            }
+        }
+    }
+}
+
+impl Kept {
+    fn lines_cost(&self) -> usize {
+        self.bytes.len() + self.marks.len() * LINE_COST
+    }
+
+    fn cost(&self) -> usize {
+        RUN_COST + self.lines_cost()
+    }
+
+    /// Lets the oldest lines go until the rest fits; the newest stays whatever it costs.
+    fn trim(&mut self, most: usize) {
+        while self.lines_cost() > most && self.marks.len() > 1 {
+            let Some(mark) = self.marks.pop_front() else { return };
+            self.bytes.drain(..mark.length as usize);
+            self.skipped += 1;
+        }
+    }
+
+    fn tail(&self) -> Tail {
+        let mut bytes = self.bytes.iter().copied();
+        let lines = self.marks.iter().map(|mark| {
+            let bytes = bytes.by_ref().take(mark.length as usize).collect();
+            Line { at: mark.at, stream: mark.stream, bytes, open: mark.open }
+        });
+        Tail { lines: lines.collect(), skipped: self.skipped, over: self.over }
+    }
+}

@@ -1,0 +1,454 @@
+//! The warden's loop: one thread that waits for signals, the engine's messages, and the pipes of children that are about
+//! to exec. It decides nothing about jobs and waits for nobody.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use nix::errno::Errno;
+use nix::fcntl::Flock;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::backend::SignalDelivery;
+use signal_hook::iterator::exfiltrator::SignalOnly;
+
+use super::birth::Birth;
+use super::cgroup::Tree;
+use super::engine::{self, Engine, OUTBOX, Pulse, Up};
+use super::identity::{Answer, Identities, Identity, PATIENCE};
+use super::launch::{Inheritance, Landing};
+use super::notify::Notifier;
+use super::runs::{Runs, State};
+use super::say::{Level, Voice};
+use super::sweep;
+use super::sys::{self, Reaped};
+use crate::conf::Config;
+use crate::wire::{Ended, Link, Received, RunId, ToEngine, ToWarden, VERSION, Welcome};
+
+/// Messages taken from the engine before signals and children are looked after again.
+const BURST: usize = 64;
+/// Time beyond `stop_timeout` after which the warden ends a stop itself.
+const OVERTIME: Duration = Duration::from_secs(5);
+/// Time for the engine to write out what it has, once all runs are over.
+const FAREWELL: Duration = Duration::from_secs(5);
+/// So many engines in a row may fail before they greet; then nothing can come of it.
+const STILLBORN: u32 = 3;
+
+/// All that the warden knows.
+pub struct Warden {
+    pub(super) config: Config,
+    pub(super) inheritance: Inheritance,
+    pub(super) engine_identity: Option<Identity>,
+    pub(super) tree: Option<Tree>,
+    pub(super) runs: Runs,
+    pub(super) identities: Identities,
+    /// Runs whose user is being looked up.
+    pub(super) waiting: HashMap<String, Vec<RunId>>,
+    pub(super) notifier: Notifier,
+    pub(super) voice: Voice,
+    /// What the engine left for its successor.
+    pub(super) mark: Option<Vec<u8>>,
+    engine: Engine,
+    generation: u32,
+    /// Engines in a row that died young, and those of them that never greeted.
+    young: u32,
+    stillborn: u32,
+    stop: Stop,
+    started: Timestamp,
+    first_look: bool,
+    program: OwnedFd,
+    listener: UnixListener,
+    signals: SignalDelivery<UnixStream, SignalOnly>,
+    /// Where messages are received.
+    buffer: Vec<u8>,
+    _lock: Flock<File>,
+}
+
+/// How far the daemon's own end has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    /// Nobody has asked.
+    No,
+    /// The engine stops the runs; at the deadline the warden does.
+    Draining { deadline: Instant, hastened: bool },
+    /// All runs are over; the engine writes out what it has.
+    Leaving { deadline: Instant },
+    /// The loop ends.
+    Gone,
+}
+
+/// What a warden starts with, checked and opened.
+pub struct Start {
+    /// As read from rotad.yaml.
+    pub config: Config,
+    /// This is a first look.
+    pub first_look: bool,
+    /// Read before anything was changed.
+    pub inheritance: Inheritance,
+    /// Who the engine becomes.
+    pub engine_identity: Option<Identity>,
+    /// This very program.
+    pub program: OwnedFd,
+    /// The unix socket.
+    pub listener: UnixListener,
+    /// On the state directory.
+    pub lock: Flock<File>,
+    /// Where to say things.
+    pub voice: Voice,
+}
+
+impl Warden {
+    /// Registers the signals and makes the state. No engine runs yet.
+    pub fn new(start: Start) -> io::Result<Warden> {
+        let (read, write) = UnixStream::pair()?;
+        let signals = SignalDelivery::with_pipe(read, write, SignalOnly, [SIGCHLD, SIGTERM, SIGINT, SIGHUP])?;
+        Ok(Warden {
+            tree: Tree::find(),
+            config: start.config,
+            inheritance: start.inheritance,
+            engine_identity: start.engine_identity,
+            runs: Runs::default(),
+            identities: Identities::default(),
+            waiting: HashMap::new(),
+            notifier: Notifier::default(),
+            voice: start.voice,
+            mark: None,
+            engine: Engine::Down { next: Instant::now() },
+            generation: 0,
+            young: 0,
+            stillborn: 0,
+            stop: Stop::No,
+            started: Timestamp::now(),
+            first_look: start.first_look,
+            program: start.program,
+            listener: start.listener,
+            signals,
+            buffer: Vec::new(),
+            _lock: start.lock,
+        })
+    }
+
+    /// Serves until the daemon is told to stop. `false`: it had to give up.
+    pub fn serve(&mut self) -> bool {
+        while self.stop != Stop::Gone {
+            if self.stillborn >= STILLBORN {
+                self.voice.say(Level::Error, format_args!("the engine does not start: giving up"));
+                return false;
+            }
+            let planned = self.clock();
+            let ready = self.wait(planned);
+            let now = Instant::now();
+            if planned.is_some_and(|planned| now > planned + engine::interval()) {
+                // Not late but away: this process was stopped, or the machine slept.
+                self.engine_up().into_iter().for_each(|up| up.excuse(now));
+            }
+            match ready {
+                Ok(ready) => self.turn(ready),
+                Err(error) => self.voice.say(Level::Error, format_args!("waiting: {error}")),
+            }
+        }
+        true
+    }
+
+    /// Does what is due by the clock; the instant of the next such thing.
+    fn clock(&mut self) -> Option<Instant> {
+        let now = Instant::now();
+        for user in self.identities.give_up() {
+            self.settle_user(&user, Answer::Failed(libc::ETIMEDOUT));
+        }
+        match self.stop {
+            Stop::Draining { deadline, .. } if now >= deadline => {
+                self.voice.say(Level::Warning, format_args!("stop_timeout is over: killing what is left"));
+                self.leave(now);
+            }
+            Stop::Leaving { deadline } if now >= deadline => self.stop = Stop::Gone,
+            _ => {}
+        }
+        let engine = self.clock_engine(now);
+        let stop = match self.stop {
+            Stop::Draining { deadline, .. } | Stop::Leaving { deadline } => Some(deadline),
+            Stop::No => None,
+            Stop::Gone => Some(now),
+        };
+        let look_up = self.identities.asking.values().map(|asking| asking.since + PATIENCE).min();
+        [engine, stop, look_up].into_iter().flatten().min()
+    }
+
+    fn clock_engine(&mut self, now: Instant) -> Option<Instant> {
+        match &mut self.engine {
+            Engine::Down { .. } if matches!(self.stop, Stop::Leaving { .. } | Stop::Gone) => {
+                self.stop = Stop::Gone;
+                Some(now)
+            }
+            Engine::Down { next } if now < *next => Some(*next),
+            Engine::Down { .. } => {
+                if let Err(error) = self.start_engine(now) {
+                    self.voice.say(Level::Error, format_args!("starting the engine: {error}"));
+                    self.engine = Engine::Down { next: now + Duration::from_secs(1) };
+                }
+                self.clock_engine_wait(now)
+            }
+            Engine::Up(up) => {
+                match up.pulse(now) {
+                    Pulse::Wait(_) => {}
+                    Pulse::Ask => drop(up.ask(now)),
+                    Pulse::Hung => {
+                        up.kill();
+                        up.excuse(now);
+                        self.voice.say(Level::Error, format_args!("the engine does not answer: replacing it"));
+                    }
+                }
+                self.clock_engine_wait(now)
+            }
+        }
+    }
+
+    fn clock_engine_wait(&self, now: Instant) -> Option<Instant> {
+        match &self.engine {
+            Engine::Down { next } => Some(*next),
+            Engine::Up(up) => match up.pulse(now) {
+                Pulse::Wait(until) => Some(until),
+                Pulse::Ask | Pulse::Hung => Some(now),
+            },
+        }
+    }
+
+    /// Waits for something to do. Answers which children's pipes and which look-ups are ready; signals and the engine
+    /// are looked after in every turn.
+    fn wait(&self, until: Option<Instant>) -> io::Result<(Vec<RunId>, Vec<String>)> {
+        let mut fds = vec![PollFd::new(self.signals.get_read().as_fd(), PollFlags::POLLIN)];
+        if let Engine::Up(up) = &self.engine {
+            let mut wanted = PollFlags::empty();
+            wanted.set(PollFlags::POLLIN, up.waiting() < OUTBOX);
+            wanted.set(PollFlags::POLLOUT, up.waiting() > 0);
+            fds.push(PollFd::new(up.link.as_fd(), wanted));
+        }
+        let fixed = fds.len();
+        let mut starting = Vec::new();
+        for (run, pipe) in self.runs.starting() {
+            starting.push(run);
+            fds.push(PollFd::new(pipe, PollFlags::POLLIN));
+        }
+        let mut asking = Vec::new();
+        for (user, question) in &self.identities.asking {
+            asking.push(user.clone());
+            fds.push(PollFd::new(question.pipe.as_fd(), PollFlags::POLLIN));
+        }
+        let timeout = match until.map(|until| until.saturating_duration_since(Instant::now())) {
+            None => PollTimeout::NONE,
+            // Rounded up: woken a millisecond early it would turn in vain.
+            Some(left) => PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX),
+        };
+        match poll(&mut fds, timeout) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        let ready = |at: usize| fds.get(fixed + at).is_some_and(|fd| fd.any().unwrap_or(false));
+        let users =
+            (starting.len()..).zip(&asking).filter(|(at, _)| ready(*at)).map(|(_, user)| user.clone()).collect();
+        let runs = starting.iter().enumerate().filter(|(at, _)| ready(*at)).map(|(_, run)| *run).collect();
+        Ok((runs, users))
+    }
+
+    fn turn(&mut self, (starting, users): (Vec<RunId>, Vec<String>)) {
+        for run in starting {
+            self.settle_start(run);
+        }
+        let arrived: Vec<i32> = self.signals.pending().collect();
+        for signal in arrived {
+            match signal {
+                SIGHUP => self.reload(),
+                SIGTERM | SIGINT => self.stop_or_hasten(signal),
+                _ => {}
+            }
+        }
+        while let Some(gone) = sys::reap() {
+            self.bury(gone);
+        }
+        for user in users {
+            if let Some(answer) = self.identities.take(&user) {
+                self.settle_user(&user, answer);
+            }
+        }
+        self.hear_engine();
+    }
+
+    /// Takes what the engine has said, a burst at most.
+    fn hear_engine(&mut self) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        for _ in 0..BURST {
+            let Engine::Up(up) = &mut self.engine else { break };
+            if up.flush().is_err() || up.waiting() >= OUTBOX {
+                break;
+            }
+            match up.link.receive::<ToWarden>(false, &mut buffer) {
+                Ok(Received::Message(order, fds)) => self.obey(order, fds),
+                // Its death is seen by the reaper; its last messages have been taken by then.
+                Ok(Received::Nothing | Received::Closed) => break,
+                Err(error) => {
+                    up.kill();
+                    self.voice.say(Level::Error, format_args!("{error}: replacing the engine"));
+                    break;
+                }
+            }
+        }
+        self.buffer = buffer;
+    }
+
+    /// Sees what became of a start.
+    fn settle_start(&mut self, run: RunId) {
+        let Some(entry) = self.runs.get_mut(run) else { return };
+        let State::Starting { flying, at } = &mut entry.state else { return };
+        let (pid, at) = (flying.pid(), *at);
+        match flying.land() {
+            Landing::Flying => {}
+            Landing::Failed(failure) => self.not_started(run, failure),
+            Landing::Landed => {
+                self.runs.settled(run, State::Running { pid, at });
+                let pipes = self.runs.get(run).and_then(|entry| entry.pipes.as_ref());
+                if let (Engine::Up(up), Some(pipes)) = (&mut self.engine, pipes) {
+                    let fds: Vec<BorrowedFd<'_>> = pipes.iter().map(AsFd::as_fd).collect();
+                    let _ = up.tell(&ToEngine::Started { run, pid, at }, &fds);
+                }
+            }
+        }
+    }
+
+    fn settle_user(&mut self, user: &str, answer: Answer) {
+        for run in self.waiting.remove(user).unwrap_or_default() {
+            self.launch(run, answer.clone());
+        }
+    }
+
+    /// A child is gone: the engine, a look-up, the leader of a run, or a stranger that came to us as the subreaper.
+    fn bury(&mut self, gone: Reaped) {
+        if self.engine_up().is_some_and(|up| up.pid == gone.pid) {
+            return self.bury_engine(&gone);
+        }
+        let Some(run) = self.runs.reaped(gone.pid) else { return };
+        self.settle_start(run);
+        let Some(entry) = self.runs.get_mut(run) else { return };
+        if let State::Running { pid, at } = entry.state {
+            let Reaped { exit, user, system, max_rss, .. } = gone;
+            let ended = Ended { exit, at: Timestamp::now(), user, system, max_rss };
+            entry.state = State::Ended { pid, at, ended };
+            self.tell(&ToEngine::Ended { run, ended }, &[]);
+        }
+    }
+
+    fn bury_engine(&mut self, gone: &Reaped) {
+        let now = Instant::now();
+        // What it said before it died still counts: it is in our queue.
+        while let Engine::Up(up) = &mut self.engine {
+            match up.link.receive::<ToWarden>(false, &mut Vec::new()) {
+                Ok(Received::Message(order, fds)) => self.obey(order, fds),
+                _ => break,
+            }
+        }
+        let Engine::Up(up) = &self.engine else { return };
+        let (next, young) = engine::successor(up, self.young, now);
+        self.stillborn = if up.greeted { 0 } else { self.stillborn + 1 };
+        self.young = young;
+        self.engine = Engine::Down { next };
+        if !matches!(self.stop, Stop::Leaving { .. } | Stop::Gone) {
+            let count = self.runs.len();
+            self.voice.say(
+                Level::Error,
+                format_args!("the engine ended ({:?}): starting another, {count} runs go on", gone.exit),
+            );
+        }
+    }
+
+    fn start_engine(&mut self, now: Instant) -> io::Result<()> {
+        let (ours, theirs) = Link::pair()?;
+        let identity = self.engine_identity.as_ref();
+        let birth = Birth { program: &self.program, identity, socket: theirs.into_socket() };
+        let pid = birth.start(&self.inheritance)?;
+        let mut up = Up::new(pid, ours, now);
+        let welcome = ToEngine::Welcome(Box::new(Welcome {
+            version: VERSION,
+            config: self.config.clone(),
+            generation: self.generation,
+            started: self.started,
+            mark: self.mark.clone(),
+            cgroups: self.tree.is_some(),
+            first_look: self.first_look,
+        }));
+        up.tell(&welcome, &[self.listener.as_fd()])?;
+        for (run, entry) in self.runs.iter() {
+            let (adopt, fds) = entry.adopt(run);
+            up.tell(&ToEngine::Adopt(Box::new(adopt)), &fds)?;
+        }
+        up.tell(&ToEngine::Adopted, &[])?;
+        if let Stop::Draining { deadline, .. } = self.stop {
+            up.tell(&ToEngine::Drain { grace: deadline.saturating_duration_since(now).saturating_sub(OVERTIME) }, &[])?;
+        }
+        self.generation += 1;
+        self.engine = Engine::Up(Box::new(up));
+        Ok(())
+    }
+
+    fn reload(&mut self) {
+        self.notifier.reloading();
+        self.tell(&ToEngine::Reload, &[]);
+    }
+
+    fn stop_or_hasten(&mut self, signal: i32) {
+        let now = Instant::now();
+        let grace = match self.stop {
+            Stop::No => self.config.stop_timeout,
+            // Once more: no more time for anybody.
+            Stop::Draining { hastened: false, .. } => Duration::ZERO,
+            _ => return,
+        };
+        let hastened = self.stop != Stop::No;
+        self.stop = Stop::Draining { deadline: now + grace + OVERTIME, hastened };
+        self.notifier.stopping();
+        let word = signal_hook::low_level::signal_name(signal).unwrap_or("a signal");
+        let hint = if hastened || self.runs.is_empty() { "" } else { " (once more to kill them at once)" };
+        self.voice.say(Level::Info, format_args!("{word}: stopping {} runs{hint}", self.runs.len()));
+        self.tell(&ToEngine::Drain { grace }, &[]);
+    }
+
+    /// The end of a stop: whatever is left is killed, and the engine may go.
+    pub(super) fn leave(&mut self, now: Instant) {
+        if !matches!(self.stop, Stop::Draining { .. }) {
+            return;
+        }
+        let left: Vec<RunId> = self.runs.iter().map(|(run, _)| run).collect();
+        for run in left {
+            if let Some(entry) = self.runs.get(run) {
+                if let Some(leader) = entry.leader() {
+                    let _ = sys::kill(-leader, libc::SIGKILL);
+                }
+                match &entry.group {
+                    Some(group) if group.kill().is_ok() => {}
+                    _ => drop(sweep::signal(self.trace(run), libc::SIGKILL)),
+                }
+            }
+        }
+        self.stop = Stop::Leaving { deadline: now + FAREWELL };
+        if let Engine::Up(up) = &mut self.engine {
+            let _ = up.flush();
+            up.link.close_sending();
+        }
+    }
+
+    pub(super) fn engine_up(&mut self) -> Option<&mut Up> {
+        match &mut self.engine {
+            Engine::Up(up) => Some(up),
+            Engine::Down { .. } => None,
+        }
+    }
+
+    /// Whether a child is one that the warden started.
+    pub(super) fn knows(&self, pid: i32) -> bool {
+        self.runs.leads(pid)
+            || matches!(&self.engine, Engine::Up(up) if up.pid == pid)
+            || self.identities.asking.values().any(|asking| asking.pid == pid)
+    }
+}
