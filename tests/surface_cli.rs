@@ -233,7 +233,8 @@ fn e75_run_wait_passes_on_bytes_line_by_line_each_to_its_stream() {
     let output = child.wait_with_output().unwrap();
     ends(&output, 69);
     let text = stderr(&output);
-    assert!(text.starts_with("two\nrota: ") && text.contains("run 0000000000009 may go on"), "{text}");
+    assert!(text.starts_with("two\nrota: the connection to rotad was lost\n"), "{text}");
+    assert!(text.contains("still waiting") && text.contains("run 0000000000009 may go on"), "{text}");
 }
 
 #[test]
