@@ -162,6 +162,8 @@ fn b33_caps() {
     assert_eq!(codes(&wide), ["too-large@2:14"]);
     let deep = format!("command: /x\nargs: {}\n", "[".repeat(20_000));
     assert!(codes(&deep)[0].starts_with("yaml-syntax"));
+    let hidden = format!("command: /x\nargs: {}\n", "[{".repeat(30_000));
+    assert!(read(&hidden).unwrap_err()[0].message.contains("brackets"), "told before the parser sees it");
     let mut bomb = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n".to_owned();
     for level in 1..9 {
         bomb += &format!("a{level}: &a{level} [{}]\n", vec![format!("*a{}", level - 1); 9].join(","));
