@@ -51,8 +51,7 @@ fn d73_fifty_kills_of_the_engine_disturb_no_job_and_lose_no_line_and_no_code() {
             .filter_map(|job| Some((job["name"].as_str()?.to_owned(), job["running"][0]["pid"].as_i64()?)))
             .collect()
     };
-    let before = pids();
-    assert_eq!(before.len(), JOBS);
+    let before = until("all have a leader", || Some(pids()).filter(|pids| pids.len() == JOBS));
 
     // Somebody knocks all the while.
     let (over, knocks) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
