@@ -5,17 +5,16 @@
 
 use std::collections::HashMap;
 use std::ffi::CString;
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::fs;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
-use nix::fcntl::OFlag;
-use nix::unistd::{User, getgrouplist, pipe2};
+use nix::unistd::{User, getgrouplist};
 use serde::{Deserialize, Serialize};
 
-use super::sys::{self, Forked};
+use super::{apart, sys};
 
 /// Longest age of a look-up that is used again.
 const FRESH: Duration = Duration::from_secs(60);
@@ -110,35 +109,20 @@ impl Identities {
         if self.asking.contains_key(name) {
             return Ok(());
         }
-        let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
-        match sys::fork()? {
-            Forked::Child => {
-                let answer = match Identity::look_up(name) {
-                    Ok(Some(identity)) => Answer::Known(identity),
-                    Ok(None) => Answer::Unknown,
-                    Err(error) => Answer::Failed(error.raw_os_error().unwrap_or(libc::EIO)),
-                };
-                let bytes = postcard::to_stdvec(&answer).unwrap_or_default();
-                let told = File::from(write).write_all(&bytes);
-                sys::exit_now(i32::from(told.is_err()));
-            }
-            Forked::Parent(pid) => {
-                self.asking.insert(name.to_owned(), Asking { pid, pipe: read, since: Instant::now() });
-                Ok(())
-            }
-        }
+        let (pid, pipe) = apart::begin(|| match Identity::look_up(name) {
+            Ok(Some(identity)) => Answer::Known(identity),
+            Ok(None) => Answer::Unknown,
+            Err(error) => Answer::Failed(error.raw_os_error().unwrap_or(libc::EIO)),
+        })?;
+        self.asking.insert(name.to_owned(), Asking { pid, pipe, since: Instant::now() });
+        Ok(())
     }
 
     /// Takes the answer of a look-up whose pipe is readable.
     pub fn take(&mut self, name: &str) -> Option<Answer> {
         let asking = self.asking.remove(name)?;
-        let mut bytes = Vec::new();
-        // The child writes all and exits; 64 KiB hold 16,000 groups.
-        let read = File::from(asking.pipe).take(64 << 10).read_to_end(&mut bytes);
-        let answer = match read {
-            Ok(_) => postcard::from_bytes(&bytes).unwrap_or(Answer::Failed(libc::EIO)),
-            Err(error) => Answer::Failed(error.raw_os_error().unwrap_or(libc::EIO)),
-        };
+        let answer = apart::answer(asking.pipe)
+            .unwrap_or_else(|error| Answer::Failed(error.raw_os_error().unwrap_or(libc::EIO)));
         if !matches!(answer, Answer::Failed(_)) {
             self.known.insert(name.to_owned(), (answer.clone(), Instant::now()));
         }

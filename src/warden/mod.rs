@@ -13,6 +13,7 @@
 //! runs as a user whom the configuration does not name; and that it outlives any engine. It does not promise to outlive
 //! itself: when the warden is killed, systemd ends what is left of the service.
 
+mod apart;
 mod birth;
 mod cgroup;
 mod engine;
@@ -82,9 +83,15 @@ impl fmt::Display for Refusal {
 /// The daemon, from its command line to its end.
 pub fn run(config_file: Option<&Path>) -> ExitCode {
     let voice = Voice::new();
-    let (config, first_look) = match configure(config_file, voice) {
-        Ok(found) => found,
-        Err(code) => return ExitCode::from(code),
+    // Apart: neither the YAML reader nor what user look-ups load stays in this process.
+    let configured = apart::begin(|| configure(config_file, voice)).and_then(|(_, pipe)| apart::answer(pipe));
+    let (config, first_look) = match configured {
+        Ok(Ok(found)) => found,
+        Ok(Err(code)) => return ExitCode::from(code),
+        Err(error) => {
+            voice.say(Level::Error, format_args!("reading the configuration: {error}"));
+            return ExitCode::from(exit::CONFIG);
+        }
     };
     match prepare(config, first_look, voice)
         .and_then(|start| Warden::new(start).map_err(|error| Refusal::System("registering signals", error)))
