@@ -84,7 +84,8 @@ impl fmt::Display for Refusal {
 pub fn run(config_file: Option<&Path>) -> ExitCode {
     let voice = Voice::new();
     // Apart: neither the YAML reader nor what user look-ups load stays in this process.
-    let configured = apart::begin(|| configure(config_file, voice)).and_then(|(_, pipe)| apart::answer(pipe));
+    let configured: io::Result<Result<(Config, bool), u8>> =
+        apart::begin(|| configure(config_file, voice)).and_then(|(_, pipe)| apart::answer(pipe));
     let (config, first_look) = match configured {
         Ok(Ok(found)) => found,
         Ok(Err(code)) => return ExitCode::from(code),
