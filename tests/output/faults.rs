@@ -72,7 +72,8 @@ fn e74_beyond_the_limit_bytes_are_dropped_and_counted_to_the_byte() {
 fn e74_a_sink_that_takes_nothing_holds_a_job_up_for_seconds_at_most() {
     let dir = tempfile::tempdir().unwrap();
     let mut scene = Scene::holding(&config(dir.path()));
-    let mut job = scene.run(label(1, "job", LogTarget::File), "yes $(printf %0199d 0) | head -c 20000000; echo end >&2");
+    let mut job =
+        scene.run(label(1, "job", LogTarget::File), "yes $(printf %0199d 0) | head -c 20000000; echo end >&2");
     assert!(job.wait().unwrap().success());
     scene.capture.adopted();
     let (_, received, dropped) = scene.drained();

@@ -29,7 +29,8 @@ pub fn label(run: u64, job: &str, target: LogTarget) -> RunLabel {
 pub struct Scene {
     pub capture: Capture,
     pub events: UnboundedReceiver<CaptureEvent>,
-    pub warden: Link,
+    /// Kept open, and never read.
+    _warden: Link,
 }
 
 impl Scene {
@@ -44,7 +45,7 @@ impl Scene {
         let (engine, warden) = Link::pair().unwrap();
         let (sender, events) = unbounded_channel();
         let capture = Capture::start(config, Arc::new(engine), sender).unwrap();
-        Scene { capture, events, warden }
+        Scene { capture, events, _warden: warden }
     }
 
     /// Starts a shell script as the run's program.
