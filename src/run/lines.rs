@@ -2,7 +2,7 @@
 //!
 //! Pure. What has no newline yet is left over, for the caller to show again once more of it has come.
 
-use memchr::memchr;
+use memchr::{Memchr, memchr_iter};
 
 /// Longest line in bytes, newline not counted. A longer one is handed on in pieces of this length.
 pub const MAX_LINE: usize = 64 << 10;
@@ -22,12 +22,17 @@ pub struct Frames<'a> {
     bytes: &'a [u8],
     at: usize,
     last: bool,
+    newlines: Memchr<'a>,
+    /// The first one from `at` on.
+    newline: Option<usize>,
 }
 
 impl<'a> Frames<'a> {
     /// `last`: no more bytes will come after these, so a rest without newline is a line too.
     pub fn new(bytes: &'a [u8], last: bool) -> Self {
-        Self { bytes, at: 0, last }
+        let mut newlines = memchr_iter(b'\n', bytes);
+        let newline = newlines.next();
+        Self { bytes, at: 0, last, newlines, newline }
     }
 
     /// Bytes that the lines handed out so far took, newlines among them.
@@ -41,12 +46,14 @@ impl<'a> Iterator for Frames<'a> {
 
     fn next(&mut self) -> Option<Frame<'a>> {
         let rest = &self.bytes[self.at..];
-        let window = &rest[..rest.len().min(MAX_LINE + 1)];
-        let (length, taken, open) = match memchr(b'\n', window) {
-            Some(end) => (end, end + 1, false),
-            None if rest.len() > MAX_LINE => (MAX_LINE, MAX_LINE, true),
-            None if self.last && !rest.is_empty() => (rest.len(), rest.len(), true),
-            None => return None,
+        let (length, taken, open) = match self.newline {
+            Some(newline) if newline - self.at <= MAX_LINE => {
+                self.newline = self.newlines.next();
+                (newline - self.at, newline - self.at + 1, false)
+            }
+            _ if rest.len() > MAX_LINE => (MAX_LINE, MAX_LINE, true),
+            _ if self.last && !rest.is_empty() => (rest.len(), rest.len(), true),
+            _ => return None,
         };
         self.at += taken;
         Some(Frame { bytes: &rest[..length], open })

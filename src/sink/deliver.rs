@@ -12,6 +12,7 @@ use std::sync::mpsc::{Receiver, TryRecvError};
 use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::files::Begun;
 use super::{Files, Tails, Terminal};
 use crate::job::LogTarget;
 use crate::run::capture_flow::{Flow, Output, STREAMS, View};
@@ -72,6 +73,19 @@ pub struct SinkThread {
     adopted: bool,
     bytes: Vec<u8>,
     text: Vec<u8>,
+    flying: Option<Flying>,
+}
+
+/// A batch that is being written.
+struct Flying {
+    output: Arc<Output>,
+    index: usize,
+    /// Bytes of the stream in it.
+    taken: u64,
+    /// Dropped bytes that were to be told of when it was begun.
+    untold: u64,
+    /// The state once it is there.
+    after: State,
 }
 
 struct Served {
@@ -95,7 +109,7 @@ impl SinkThread {
     ) -> SinkThread {
         let (runs, ready, over) = Default::default();
         let (bytes, text) = (vec![0; BATCH], Vec::new());
-        SinkThread { sink, orders, pipes, tails, events, runs, ready, over, adopted: false, bytes, text }
+        SinkThread { sink, orders, pipes, tails, events, runs, ready, over, adopted: false, bytes, text, flying: None }
     }
 
     /// Until nobody can give orders any more.
@@ -209,9 +223,15 @@ impl SinkThread {
     fn step(&mut self, served: &mut Served, index: usize) -> bool {
         let output = served.output.clone();
         let flow = &output.flows[index];
-        let view = flow.view();
-        let states = [0, 1].map(|each| output.flows[each].view().state);
-        if view.state.over || states.iter().any(|state| state.over) {
+        let mut view = self.view(&output, index);
+        let states = [0, 1].map(|each| self.view(&output, each).state);
+        let over = states.iter().any(|state| state.over);
+        if over || view.until == view.state.settled {
+            // The end of the stream, of what is kept of it, or a pause: what is being written must be certain first.
+            self.land();
+            view = flow.view();
+        }
+        if over {
             let rest = view.until - view.state.settled;
             if rest > 0 || (view.last && !view.ended) {
                 let dropped = view.state.dropped + rest;
@@ -219,7 +239,10 @@ impl SinkThread {
             }
             return rest > 0;
         }
-        let Some(length) = self.read(served, index, view) else { return false };
+        let Some(length) = self.read(served, index, view) else {
+            self.land();
+            return false;
+        };
         let last = view.last && view.state.settled + length as u64 == view.until;
         let kept: u64 = states.iter().map(|state| state.settled - state.dropped).sum();
         let budget = output.label.output_limit.saturating_sub(kept);
@@ -240,6 +263,7 @@ impl SinkThread {
         }
         self.bytes = bytes;
         if taken == 0 {
+            self.land();
             served.scanned[index] = before.settled + length as u64;
         }
         // Also where nothing was taken: a gap begins here, and is passed over by settling.
@@ -248,7 +272,29 @@ impl SinkThread {
             self.settle(served, index, moved.state);
             return true;
         }
+        self.free(served, index);
         taken > 0
+    }
+
+    /// What there is of a stream, counting a batch that is being written as if it were.
+    fn view(&self, output: &Arc<Output>, index: usize) -> View {
+        let view = output.flows[index].view();
+        match &self.flying {
+            Some(flying) if flying.index == index && Arc::ptr_eq(&flying.output, output) => {
+                View { state: flying.after, ..view }
+            }
+            _ => view,
+        }
+    }
+
+    /// Waits for the batch that is being written, and settles it.
+    fn land(&mut self) {
+        let Some(flying) = self.flying.take() else { return };
+        let Sink::Files(files) = &mut self.sink else { return };
+        let after = outcome(files.finish(), flying.after, flying.taken, flying.untold);
+        if flying.output.flows[flying.index].settle(after) {
+            self.pipes.send(Command::Room(flying.output.label.run));
+        }
     }
 
     /// Reads a batch, unless there is nothing in it to deliver.
@@ -279,7 +325,6 @@ impl SinkThread {
     fn write(&mut self, served: &mut Served, index: usize, view: View, batch: Batch<'_>) -> State {
         let label = &served.output.label;
         let flow = &served.output.flows[index];
-        let Sink::Files(files) = &mut self.sink else { return view.state };
         let filed = label.target == LogTarget::File;
         let (whole, open) = prefixes(label, STREAMS[index]);
         self.text.clear();
@@ -315,12 +360,22 @@ impl SinkThread {
         if after == view.state {
             return after;
         }
-        let filed =
-            self.text.is_empty() || files.append(&label.job, &self.text, |place| flow.intend(place.intent(after)));
-        if !filed {
-            after.dropped += taken as u64;
-            after.untold = view.state.untold + taken as u64;
+        self.land();
+        // Had the batch before this one failed, its bytes are dropped ones by now.
+        let (before, State { dropped, untold, .. }) = (view.state, flow.view().state);
+        after.dropped += dropped - before.dropped;
+        after.untold = untold - before.untold;
+        let Sink::Files(files) = &mut self.sink else { return after };
+        let begun = match self.text.is_empty() {
+            true => Begun::Done,
+            false => files.append(&label.job, &mut self.text, |place| flow.intend(place.intent(after))),
+        };
+        if begun == Begun::Flying {
+            let output = served.output.clone();
+            self.flying = Some(Flying { output, index, taken: taken as u64, untold, after });
+            return after;
         }
+        let after = outcome(begun, after, taken as u64, untold);
         self.settle(served, index, after);
         after
     }
@@ -383,12 +438,13 @@ impl SinkThread {
     }
 
     fn note(&mut self, label: &RunLabel, text: &str) {
+        self.land();
         match &mut self.sink {
             Sink::Files(_) if label.target != LogTarget::File => {}
             Sink::Files(files) => {
                 self.text.clear();
                 note(&mut self.text, label, text);
-                let _ = files.append(&label.job, &self.text, |_| ());
+                let _ = files.append(&label.job, &mut self.text, |_| ());
             }
             Sink::Terminal(terminal) => {
                 let _ = terminal.note(label, text);
@@ -404,6 +460,14 @@ struct Batch<'a> {
     last: bool,
     /// Bytes that the run may still have kept.
     budget: u64,
+}
+
+/// The state after a batch of `taken` bytes, begun when `untold` ones were to be told of, by what has become of it.
+fn outcome(begun: Begun, after: State, taken: u64, untold: u64) -> State {
+    match begun {
+        Begun::Done | Begun::Flying => after,
+        Begun::Failed => State { dropped: after.dropped + taken, untold: untold + taken, ..after },
+    }
 }
 
 /// Bytes of whole lines within `budget`.

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use nix::errno::Errno;
 
 use super::Order;
 use super::log_file::{LogFile, Refused, open_dir, rotate};
+use super::writer::Writer;
 use crate::conf::LogConfig;
 use crate::job::JobName;
 use crate::run::spool::{Intent, State};
@@ -21,6 +23,8 @@ use crate::run::spool::{Intent, State};
 const MOST_OPEN: usize = 64;
 /// Most files whose trouble is remembered.
 const MOST_TROUBLES: usize = 4096;
+/// From this size on a batch is written by a thread of its own, while the next one is made.
+const LARGE: usize = 64 << 10;
 /// Time before a file that failed is tried again.
 const REST: Duration = Duration::from_secs(1);
 
@@ -31,47 +35,95 @@ pub struct Files {
     keep: u32,
     dir: Option<OwnedFd>,
     /// Used last at the end.
-    open: Vec<(JobName, LogFile)>,
+    open: Vec<(JobName, Arc<LogFile>)>,
     /// Files that cannot be written, until when they are let be.
     troubles: HashMap<JobName, Instant>,
     /// The way to standard error.
     say: Sender<Order>,
+    writer: Option<Writer>,
+    /// Whose batch the writer has.
+    flying: Option<JobName>,
+}
+
+/// What has become of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begun {
+    /// It is in the file.
+    Done,
+    /// Nothing of it is.
+    Failed,
+    /// It is on its way.
+    Flying,
 }
 
 impl Files {
     /// In the directory that `config` names; nothing is opened before it is needed.
     pub fn new(config: &LogConfig, say: Sender<Order>) -> Files {
-        let (open, troubles) = Default::default();
-        Files { path: config.dir.clone(), max_size: config.max_size, keep: config.keep, dir: None, open, troubles, say }
+        let (dir, open, troubles, writer, flying) = Default::default();
+        let (path, max_size, keep) = (config.dir.clone(), config.max_size, config.keep);
+        Files { path, max_size, keep, dir, open, troubles, say, writer, flying }
     }
 
-    /// Appends `text` to the job's file: all of it or nothing, `false`. `announce` hears the place before a byte is written.
+    /// Appends `text` to the job's file: all of it, or nothing. `announce` hears the place before a byte is written. What is
+    /// [`Begun::Flying`] must be met with [`Files::finish`] before anything else is begun; its text has been taken away.
     #[must_use]
-    pub fn append(&mut self, job: &JobName, text: &[u8], announce: impl FnOnce(Place)) -> bool {
+    pub fn append(&mut self, job: &JobName, text: &mut Vec<u8>, announce: impl FnOnce(Place)) -> Begun {
         if self.troubles.get(job).is_some_and(|until| Instant::now() < *until) {
-            return false;
+            return Begun::Failed;
         }
-        match self.try_append(job, text, announce) {
-            Ok(()) => {
-                self.troubles.remove(job);
-                true
+        let (file, offset) = match self.place(job) {
+            Ok(place) => place,
+            Err(refused) => return self.fail(job, refused),
+        };
+        let (device, inode) = file.identity();
+        announce(Place { device, inode, offset, length: text.len() as u64 });
+        if text.len() >= LARGE {
+            if self.writer.is_none() {
+                self.writer = Writer::start();
             }
-            Err(refused) => {
-                self.open.retain(|(open, _)| open != job);
-                // The directory may have been replaced; the next try opens it anew.
-                self.dir = None;
-                if self.troubles.len() >= MOST_TROUBLES {
-                    self.troubles.clear();
-                }
-                if self.troubles.insert(job.clone(), Instant::now() + REST).is_none() {
-                    self.say(job, &format!("{refused}; output of {job} is dropped until it can be written"));
-                }
-                false
+            if let Some(writer) = &mut self.writer {
+                writer.begin(file, offset, text);
+                self.flying = Some(job.clone());
+                return Begun::Flying;
             }
+        }
+        match file.append(offset, text) {
+            Ok(()) => self.succeed(job),
+            Err(errno) => self.fail(job, errno.into()),
         }
     }
 
-    fn try_append(&mut self, job: &JobName, text: &[u8], announce: impl FnOnce(Place)) -> Result<(), Refused> {
+    /// How the batch that was flying has ended: never [`Begun::Flying`].
+    pub fn finish(&mut self) -> Begun {
+        let (Some(job), Some(writer)) = (self.flying.take(), &mut self.writer) else { return Begun::Failed };
+        match writer.finish() {
+            Ok(()) => self.succeed(&job),
+            Err(errno) => self.fail(&job, errno.into()),
+        }
+    }
+
+    fn succeed(&mut self, job: &JobName) -> Begun {
+        if !self.troubles.is_empty() {
+            self.troubles.remove(job);
+        }
+        Begun::Done
+    }
+
+    fn fail(&mut self, job: &JobName, why: Refused) -> Begun {
+        self.open.retain(|(open, _)| open != job);
+        // The directory may have been replaced; the next try opens it anew.
+        self.dir = None;
+        if self.troubles.len() >= MOST_TROUBLES {
+            self.troubles.clear();
+        }
+        if self.troubles.insert(job.clone(), Instant::now() + REST).is_none() {
+            self.say(job, &format!("{why}; output of {job} is dropped until it can be written"));
+        }
+        Begun::Failed
+    }
+
+    /// The job's file, rotated if it is due, and its size.
+    fn place(&mut self, job: &JobName) -> Result<(Arc<LogFile>, u64), Refused> {
         let mut offset = self.reach(job)?;
         if self.max_size > 0 && offset > self.max_size {
             let dir = self.dir.as_ref().ok_or(Errno::ENOENT)?;
@@ -88,9 +140,7 @@ impl Files {
             }
         }
         let (_, file) = self.open.last().ok_or(Errno::ENOENT)?;
-        let (device, inode) = file.identity();
-        announce(Place { device, inode, offset, length: text.len() as u64 });
-        Ok(file.append(offset, text)?)
+        Ok((file.clone(), offset))
     }
 
     /// Puts the job's file at the end of `open` and answers its size.
@@ -115,7 +165,7 @@ impl Files {
         if self.open.len() >= MOST_OPEN {
             self.open.remove(0);
         }
-        self.open.push((job.clone(), file));
+        self.open.push((job.clone(), Arc::new(file)));
         Ok(size)
     }
 

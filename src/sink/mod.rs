@@ -7,6 +7,7 @@ mod log_file;
 mod tail;
 mod tail_store;
 mod terminal;
+mod writer;
 
 pub(crate) use deliver::{Order, Sink, SinkThread};
 pub(crate) use files::Files;

@@ -18,7 +18,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 pub const LONG: Duration = Duration::from_secs(60);
 
 pub fn config(dir: &Path) -> LogConfig {
-    LogConfig { target: LogTarget::Auto, dir: dir.to_owned(), max_size: 10 << 20, keep: 5, debug: false }
+    LogConfig { target: LogTarget::Auto, dir: dir.to_owned(), max_size: 1 << 30, keep: 5, debug: false }
 }
 
 pub fn label(run: u64, job: &str, target: LogTarget) -> RunLabel {
@@ -29,16 +29,23 @@ pub fn label(run: u64, job: &str, target: LogTarget) -> RunLabel {
 pub struct Scene {
     pub capture: Capture,
     pub events: UnboundedReceiver<CaptureEvent>,
-    pub warden: Link,
+    /// Kept open, and never read.
+    _warden: Link,
 }
 
 impl Scene {
     pub fn new(config: &LogConfig) -> Scene {
+        let scene = Scene::holding(config);
+        scene.capture.adopted();
+        scene
+    }
+
+    /// One whose sinks take nothing yet.
+    pub fn holding(config: &LogConfig) -> Scene {
         let (engine, warden) = Link::pair().unwrap();
         let (sender, events) = unbounded_channel();
         let capture = Capture::start(config, Arc::new(engine), sender).unwrap();
-        capture.adopted();
-        Scene { capture, events, warden }
+        Scene { capture, events, _warden: warden }
     }
 
     /// Starts a shell script as the run's program.
