@@ -199,7 +199,8 @@ impl Engine {
             }
             Some(update) = self.inbox.updates.recv() => Happened::Update(update),
             Some(event) = self.inbox.capture.recv() => Happened::Output(event),
-            Some(request) = self.inbox.requests.recv() => Happened::Asked(Box::new(request)),
+            // Nobody is told of a daemon that does not know its jobs yet.
+            Some(request) = self.inbox.requests.recv(), if self.ready => Happened::Asked(Box::new(request)),
             Some(ask) = self.inbox.asks.recv() => Happened::Open(ask),
             Some(event) = self.inbox.prepared.recv() => Happened::Prepared(event),
             () = self.alarm.wait() => Happened::Time,
