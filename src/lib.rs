@@ -9,13 +9,13 @@
 //! Two processes carry it. The **warden** (root, one thread) starts, signals and reaps processes and keeps every run's
 //! pipes; the **engine** (unprivileged) reads files, decides, captures output and answers requests. See `docs/design.md`.
 
-pub mod api;
-pub mod cli;
-pub mod conf;
-pub mod engine;
 pub mod job;
-pub mod run;
+pub mod conf;
 pub mod schedule;
-pub mod sink;
+pub mod engine;
+pub mod run;
 pub mod warden;
 pub mod wire;
+pub mod sink;
+pub mod api;
+pub mod cli;

@@ -123,7 +123,8 @@ fn d73_fifty_kills_of_the_engine_disturb_no_job_and_lose_no_line_and_no_code() {
             cut += missing + doubled;
         }
         let total: u64 = text.lines().find_map(|line| line.split("out end ").nth(1)?.parse().ok()).unwrap();
-        let last = text.lines().rev().find_map(|line| line.split("out line ").nth(1)?.split(' ').next()?.parse::<u64>().ok());
+        let last =
+            text.lines().rev().find_map(|line| line.split("out line ").nth(1)?.split(' ').next()?.parse::<u64>().ok());
         assert_eq!(last.unwrap() + 1, total, "job {job}: its last lines are there");
     }
     eprintln!("{KILLS} kills, {JOBS} jobs, {lines} lines, {cut} of them cut or doubled");
@@ -132,7 +133,8 @@ fn d73_fifty_kills_of_the_engine_disturb_no_job_and_lose_no_line_and_no_code() {
 
 #[test]
 fn d73_what_fails_to_start_while_the_engine_is_away_is_told() {
-    let daemon = Setup::new("").job("bad.yaml", "command: /no/such/program\n").job("good.yaml", "script: echo fine\n").start();
+    let daemon =
+        Setup::new("").job("bad.yaml", "command: /no/such/program\n").job("good.yaml", "script: echo fine\n").start();
     daemon.replace_engine();
     assert_eq!(daemon.rota(&["run", "bad", "--wait"]).status.code(), Some(125));
     assert_eq!(daemon.run("good"), (Some(0), "fine\n".to_owned()));
@@ -146,7 +148,13 @@ fn a7_a17_no_slot_is_run_twice_and_none_is_lost_over_engine_deaths() {
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o666);
     fs::set_permissions(&out, open).unwrap();
     let daemon = setup
-        .job("tick.yaml", &format!("schedule: '* * * * * *'\non_overlap: allow\nscript: echo $ROTA_SCHEDULED_AT >> {}\n", out.display()))
+        .job(
+            "tick.yaml",
+            &format!(
+                "schedule: '* * * * * *'\non_overlap: allow\nscript: echo $ROTA_SCHEDULED_AT >> {}\n",
+                out.display()
+            ),
+        )
         .start();
     let slots = || -> Vec<jiff::Timestamp> {
         fs::read_to_string(&out).unwrap().lines().filter_map(|line| line.parse().ok()).collect()

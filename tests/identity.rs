@@ -143,7 +143,8 @@ fn c48_a_scheduled_run_is_told_its_slot() {
 
 #[test]
 fn c49_signals_are_as_after_login() {
-    let daemon = Setup::new("").job("signals.yaml", "command: grep\nargs: [-E, '^Sig|^Shd', /proc/self/status]\n").start();
+    let daemon =
+        Setup::new("").job("signals.yaml", "command: grep\nargs: [-E, '^Sig|^Shd', /proc/self/status]\n").start();
     let (code, out) = daemon.run("signals");
     assert_eq!(code, Some(0));
     for field in ["SigBlk", "SigIgn", "SigCgt"] {
@@ -239,7 +240,10 @@ fn c52_what_cannot_be_executed_is_told_with_its_reason() {
 #[test]
 fn c53_arguments_reach_the_program_as_they_are() {
     let daemon = Setup::new("")
-        .job("args.yaml", "command: printf\nargs: ['[%s]', 'a b', '$HOME', \"q'q\", '50%', \"two\\nlines\", '> /tmp/x', '']\n")
+        .job(
+            "args.yaml",
+            "command: printf\nargs: ['[%s]', 'a b', '$HOME', \"q'q\", '50%', \"two\\nlines\", '> /tmp/x', '']\n",
+        )
         .start();
     assert_eq!(daemon.run("args").1, "[a b][$HOME][q'q][50%][two\nlines][> /tmp/x][]");
 }
@@ -267,7 +271,10 @@ fn c55_the_daemon_is_closed_to_the_jobs_user() {
     let (warden, engine) = (daemon.pid(), daemon.engine().unwrap());
     daemon.arm(
         "spy.yaml",
-        &script("", &format!("for p in {warden} {engine}; do cat /proc/$p/environ; ls /proc/$p/fd; kill -0 $p; done; true")),
+        &script(
+            "",
+            &format!("for p in {warden} {engine}; do cat /proc/$p/environ; ls /proc/$p/fd; kill -0 $p; done; true"),
+        ),
     );
     let output = daemon.rota(&["run", "spy", "--wait"]);
     assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));

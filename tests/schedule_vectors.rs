@@ -3,6 +3,8 @@
 //! `recommend: reject` is junk that an original accepts and we refuse; `random` gives a range instead of instants;
 //! `peer_bug` rows hold the right answer instead of the original's.
 
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;

@@ -60,7 +60,10 @@ fn d61_a_job_that_ignores_term_is_killed_after_its_time() {
 #[test]
 fn d61_the_signal_of_the_job_comes_first() {
     let daemon = Setup::new("")
-        .job("polite.yaml", "stop_signal: USR1\nscript: |\n  trap 'echo bye; exit 7' USR1\n  echo up\n  while :; do sleep 0.05; done\n")
+        .job(
+            "polite.yaml",
+            "stop_signal: USR1\nscript: |\n  trap 'echo bye; exit 7' USR1\n  echo up\n  while :; do sleep 0.05; done\n",
+        )
         .start();
     begin(&daemon, "polite");
     until_true("the trap is set", || String::from_utf8_lossy(&daemon.rota(&["logs", "polite"]).stdout).contains("up"));
@@ -111,7 +114,10 @@ fn d63_a_grandchild_that_holds_the_pipe_does_not_keep_the_run_open() {
 #[test]
 fn d65_orphans_are_reaped_and_no_exit_code_is_stolen() {
     let daemon = Setup::new("")
-        .job("orphans.yaml", "script: |\n  for i in 1 2 3 4 5 6 7 8; do (sh -c 'sleep 0.0$0; exit 9' $i &) ; done\n  exit 42\n")
+        .job(
+            "orphans.yaml",
+            "script: |\n  for i in 1 2 3 4 5 6 7 8; do (sh -c 'sleep 0.0$0; exit 9' $i &) ; done\n  exit 42\n",
+        )
         .start();
     for _ in 0..10 {
         assert_eq!(daemon.run("orphans").0, Some(42));
@@ -125,8 +131,9 @@ fn d65_orphans_are_reaped_and_no_exit_code_is_stolen() {
 
 #[test]
 fn d67_the_time_limit_counts_while_a_job_is_stopped() {
-    let daemon =
-        Setup::new("").job("frozen.yaml", "timeout: 1s\nscript: |\n  trap 'exit 5' TERM\n  kill -STOP $$\n  sleep 100\n").start();
+    let daemon = Setup::new("")
+        .job("frozen.yaml", "timeout: 1s\nscript: |\n  trap 'exit 5' TERM\n  kill -STOP $$\n  sleep 100\n")
+        .start();
     let output = daemon.rota(&["run", "frozen", "--wait"]);
     assert_eq!(output.status.code(), Some(124), "{}", String::from_utf8_lossy(&output.stderr));
     let last = outcome(&daemon, "frozen");

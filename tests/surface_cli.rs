@@ -171,7 +171,7 @@ fn a_socket_that_may_not_be_opened_is_told_from_one_that_is_not_there() {
     let scratch = tempfile::tempdir().unwrap();
     let socket = scratch.path().join("rotad.sock");
     let _listener = UnixListener::bind(&socket).unwrap();
-    std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o000)).unwrap();
     let output = rota(&["--socket", socket.to_str().unwrap(), "status"]).output().unwrap();
     ends(&output, 77);
     assert!(stderr(&output).contains("group"));

@@ -12,6 +12,7 @@
 mod answer;
 mod ask;
 mod gate;
+mod outflow;
 mod private;
 pub mod record;
 pub mod route;

@@ -1,22 +1,23 @@
 //! Output as a stream of [`Record`]s: what is kept of a run or a job, then whatever comes, until the run is over or the
-//! client is gone. Every record is flushed by itself, so that a line is seen while its job still runs.
+//! client is gone. Records are held back only while more are already waiting, so that a line is seen while its job still
+//! runs, and a job that prints much is kept up with.
 
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use super::answer::{Problem, head};
+use super::answer::Problem;
 use super::ask::Engine;
+use super::outflow::{HEARTBEAT, Outflow};
 use super::record::{LineRecord, Record};
 use crate::engine::{Request, RunView};
 use crate::job::JobName;
-use crate::sink::{Line, TailEvent, Tails};
+use crate::sink::{Line, Tail, TailEvent, Tails};
 use crate::wire::RunId;
 
-/// A blank line is sent after so much silence: a write is the only way to learn that the client is gone.
-const HEARTBEAT: Duration = Duration::from_secs(2);
-/// A run's output is over a little before the run is booked: how often the engine is asked in between.
-const ASK_AGAIN: Duration = Duration::from_millis(20);
+/// A run's output is over a little before the run is booked: how long to wait before the engine is asked again, at first
+/// and at most. (A program may close its output long before it ends.)
+const ASK_AGAIN: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
 /// Output that was asked for.
 #[derive(Debug)]
@@ -49,17 +50,14 @@ impl Stream {
     }
 
     /// Writes head and records.
-    pub fn write(self, engine: &Engine, tails: &Tails, mut out: impl Write, chunked: bool) -> io::Result<()> {
-        let more = if chunked { "Transfer-Encoding: chunked\r\n" } else { "" };
-        out.write_all(head(200, "application/x-ndjson", more).as_bytes())?;
-        out.flush()?;
+    pub fn write(self, engine: &Engine, tails: &Tails, out: impl Write, chunked: bool) -> io::Result<()> {
         let mut writer = Writer {
             engine,
-            out,
-            chunked,
+            out: Outflow::begin(out, chunked)?,
             most: self.lines.unwrap_or(usize::MAX),
-            written: Instant::now(),
             ending: Vec::new(),
+            patience: ASK_AGAIN.0,
+            asked: Instant::now(),
         };
         match (self.of, self.follow) {
             (Of::Run(run, job), true) => writer.follow_run(tails, run, &job)?,
@@ -71,66 +69,84 @@ impl Stream {
                 }
             }
         }
-        writer.finish()
+        writer.out.end()
     }
 }
 
 struct Writer<'a, W> {
     engine: &'a Engine,
-    out: W,
-    chunked: bool,
+    out: Outflow<W>,
     /// Lines of each run, of those that are kept.
     most: usize,
-    written: Instant,
     /// Runs whose output is over, and which are not yet booked.
     ending: Vec<RunId>,
+    /// Until they are asked for again.
+    patience: Duration,
+    asked: Instant,
 }
 
 impl<W: Write> Writer<'_, W> {
-    /// What is kept of a run, and its end if it is over. Gives back the lines.
-    fn kept(&mut self, tails: &Tails, run: RunId, job: &JobName) -> io::Result<Vec<Line>> {
-        self.record(&Record::Run { run: run.to_string(), job: job.clone() })?;
+    /// What is kept of a run, and its end if it is over. Gives back what was told.
+    fn kept(&mut self, tails: &Tails, run: RunId, job: &JobName) -> io::Result<Seam> {
+        self.out.record(&Record::Run { run: run.to_string(), job: job.clone() })?;
         let tail = tails.of(run).unwrap_or_default();
         self.lines(run, tail.skipped, tail.lines.clone())?;
-        if let Ok(view) = self.ask(run)
-            && view.state == "over"
-        {
-            self.record(&Record::End { end: Box::new(view) })?;
+        let view = self.ask(run).ok().filter(|view| view.state == "over");
+        let over = view.is_some();
+        if let Some(view) = view {
+            self.out.record(&Record::End { end: Box::new(view) })?;
         }
-        Ok(tail.lines)
+        Ok(Seam { lines: tail.lines, over })
     }
 
     fn follow_run(&mut self, tails: &Tails, run: RunId, job: &JobName) -> io::Result<()> {
-        self.record(&Record::Run { run: run.to_string(), job: job.clone() })?;
-        let mut events = None;
-        match tails.follow(run) {
-            Some((tail, receiver)) => {
-                self.lines(run, tail.skipped, tail.lines)?;
-                match tail.over {
-                    true => self.ending.push(run),
-                    false => events = Some(receiver),
+        self.out.record(&Record::Run { run: run.to_string(), job: job.clone() })?;
+        // A run of whose output nothing is known is still worth waiting for.
+        if let Some((tail, events)) = tails.follow(run) {
+            // Lines told or known to be lost, and the last of them.
+            let mut known = tail.skipped + tail.lines.len() as u64;
+            let mut last = tail.lines.last().cloned();
+            let mut over = tail.over;
+            self.lines(run, tail.skipped, tail.lines)?;
+            while !over {
+                match self.wait(&events, HEARTBEAT)? {
+                    Ok(TailEvent::Line(line)) => {
+                        known += 1;
+                        last = Some(line.clone());
+                        self.line(run, line)?;
+                    }
+                    Ok(TailEvent::Dropped(count)) => {
+                        known += count;
+                        self.dropped(run, count)?;
+                    }
+                    Ok(TailEvent::Over) => over = true,
+                    Err(RecvTimeoutError::Timeout) => self.out.heartbeat()?,
+                    // The run has printed its last faster than this could be told: that is still kept.
+                    Err(RecvTimeoutError::Disconnected) => {
+                        self.rest(run, tails.of(run).unwrap_or_default(), known, last.as_ref())?;
+                        over = true;
+                    }
                 }
             }
-            // Nothing is known of its output; that it ends is still worth waiting for.
-            None => self.ending.push(run),
         }
-        while let Some(receiver) = &events {
-            match receiver.recv_timeout(HEARTBEAT) {
-                Ok(TailEvent::Over) | Err(RecvTimeoutError::Disconnected) => {
-                    self.ending.push(run);
-                    events = None;
-                }
-                Ok(event) => self.event(run, event)?,
-                Err(RecvTimeoutError::Timeout) => self.heartbeat()?,
-            }
-        }
+        self.over(run);
         while !self.ending.is_empty() {
             self.settle()?;
             if !self.ending.is_empty() {
-                std::thread::park_timeout(ASK_AGAIN);
+                self.out.flush()?;
+                std::thread::sleep(self.patience);
             }
         }
         Ok(())
+    }
+
+    /// What is kept of a run behind the `last` line that was told, and how many lines are missing before it.
+    fn rest(&mut self, run: RunId, tail: Tail, known: u64, last: Option<&Line>) -> io::Result<()> {
+        let told = tail.lines.iter().rposition(|line| Some(line) == last).map_or(0, |at| at + 1);
+        let all = tail.skipped + tail.lines.len() as u64;
+        let new = &tail.lines[told..];
+        self.dropped(run, all.saturating_sub(known + new.len() as u64))?;
+        new.iter().try_for_each(|line| self.line(run, line.clone()))
     }
 
     fn follow_job(&mut self, tails: &Tails, job: &JobName, runs: usize) -> io::Result<()> {
@@ -138,25 +154,25 @@ impl<W: Write> Writer<'_, W> {
         // What is printed between these two moments is in both.
         let mut seams = Vec::new();
         for run in last(tails.runs_of(job), runs) {
-            seams.push((run, Seam(self.kept(tails, run, job)?)));
+            seams.push((run, self.kept(tails, run, job)?));
         }
         let mut current = seams.last().map(|(run, _)| *run);
         loop {
-            let patience = if self.ending.is_empty() { HEARTBEAT } else { ASK_AGAIN };
-            match events.recv_timeout(patience) {
+            let patience = if self.ending.is_empty() { HEARTBEAT } else { self.patience };
+            match self.wait(&events, patience)? {
                 Ok((run, event)) => {
                     if let Some((_, seam)) = seams.iter_mut().find(|(of, _)| *of == run)
                         && seam.holds(&event)
                     {
                         continue;
                     }
-                    if current != Some(run) {
-                        self.record(&Record::Run { run: run.to_string(), job: job.clone() })?;
+                    if current != Some(run) && !matches!(event, TailEvent::Over) {
+                        self.out.record(&Record::Run { run: run.to_string(), job: job.clone() })?;
                         current = Some(run);
                     }
                     self.event(run, event)?;
                 }
-                Err(RecvTimeoutError::Timeout) => self.heartbeat()?,
+                Err(RecvTimeoutError::Timeout) => self.out.heartbeat()?,
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
             self.settle()?;
@@ -170,69 +186,63 @@ impl<W: Write> Writer<'_, W> {
             return lines.into_iter().try_for_each(|line| self.line(run, line));
         }
         if skipped > 0 {
-            self.record(&Record::Skipped { skipped, run: run.to_string() })?;
+            self.out.record(&Record::Skipped { skipped, run: run.to_string() })?;
         }
         lines.into_iter().try_for_each(|line| self.line(run, line))
     }
 
     fn line(&mut self, run: RunId, line: Line) -> io::Result<()> {
-        self.record(&Record::Line(LineRecord::new(run, line)))
+        self.out.record(&Record::Line(LineRecord::new(run, line)))
+    }
+
+    fn dropped(&mut self, run: RunId, dropped: u64) -> io::Result<()> {
+        if dropped > 0 { self.out.record(&Record::Dropped { dropped, run: run.to_string() }) } else { Ok(()) }
     }
 
     fn event(&mut self, run: RunId, event: TailEvent) -> io::Result<()> {
         match event {
             TailEvent::Line(line) => self.line(run, line),
-            TailEvent::Dropped(dropped) => self.record(&Record::Dropped { dropped, run: run.to_string() }),
+            TailEvent::Dropped(count) => self.dropped(run, count),
             TailEvent::Over => {
-                self.ending.push(run);
+                self.over(run);
                 Ok(())
             }
         }
     }
 
+    fn over(&mut self, run: RunId) {
+        self.ending.push(run);
+        self.patience = ASK_AGAIN.0;
+    }
+
     /// Tells the end of those whose output is over and that are booked by now.
     fn settle(&mut self) -> io::Result<()> {
+        if self.asked.elapsed() < self.patience {
+            return self.out.heartbeat();
+        }
+        self.asked = Instant::now();
+        self.patience = (self.patience * 2).min(ASK_AGAIN.1);
         for run in std::mem::take(&mut self.ending) {
             match self.ask(run) {
-                Ok(view) if view.state == "over" => self.record(&Record::End { end: Box::new(view) })?,
-                Err(problem) if problem.status() == 404 => self.record(&Record::Gone { gone: run.to_string() })?,
+                Ok(view) if view.state == "over" => self.out.record(&Record::End { end: Box::new(view) })?,
+                Err(problem) if problem.status() == 404 => self.out.record(&Record::Gone { gone: run.to_string() })?,
                 Ok(_) | Err(_) => self.ending.push(run),
             }
         }
-        self.heartbeat()
+        self.out.heartbeat()
     }
 
     fn ask(&self, run: RunId) -> Result<RunView, Problem> {
         self.engine.ask(|reply| Request::Run(run, reply))
     }
 
-    fn heartbeat(&mut self) -> io::Result<()> {
-        if self.written.elapsed() >= HEARTBEAT { self.chunk(b"\n") } else { Ok(()) }
-    }
-
-    fn record(&mut self, record: &Record) -> io::Result<()> {
-        let mut text = serde_json::to_vec(record)?;
-        text.push(b'\n');
-        self.chunk(&text)
-    }
-
-    fn chunk(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if self.chunked {
-            write!(self.out, "{:x}\r\n", bytes.len())?;
+    /// The next event. Before it waits, what was held back is sent.
+    fn wait<E>(&mut self, events: &Receiver<E>, patience: Duration) -> io::Result<Result<E, RecvTimeoutError>> {
+        if let Ok(event) = events.try_recv() {
+            return Ok(Ok(event));
         }
-        self.out.write_all(bytes)?;
-        if self.chunked {
-            self.out.write_all(b"\r\n")?;
-        }
-        self.written = Instant::now();
-        self.out.flush()
-    }
-
-    fn finish(mut self) -> io::Result<()> {
-        if self.chunked {
-            self.out.write_all(b"0\r\n\r\n")?;
-        }
-        self.out.flush()
+        self.out.flush()?;
+        Ok(events.recv_timeout(patience))
     }
 }
 
@@ -241,16 +251,24 @@ fn last(mut runs: Vec<RunId>, count: usize) -> Vec<RunId> {
     runs.split_off(runs.len().saturating_sub(count))
 }
 
-/// Lines that were shown from what is kept, and that may come once more as events.
-struct Seam(Vec<Line>);
+/// What was told of a run from what is kept, and may come once more as events.
+struct Seam {
+    lines: Vec<Line>,
+    over: bool,
+}
 
 impl Seam {
-    /// The event is one of them. From the first that is not, none is.
+    /// The event was told. From the first line that was not, no line was.
     fn holds(&mut self, event: &TailEvent) -> bool {
-        let TailEvent::Line(line) = event else { return false };
-        let at = self.0.iter().position(|shown| shown == line);
-        self.0.drain(..at.map_or(self.0.len(), |at| at + 1));
-        at.is_some()
+        match event {
+            TailEvent::Line(line) => {
+                let at = self.lines.iter().position(|told| told == line);
+                self.lines.drain(..at.map_or(self.lines.len(), |at| at + 1));
+                at.is_some()
+            }
+            TailEvent::Dropped(_) => false,
+            TailEvent::Over => self.over,
+        }
     }
 }
 
@@ -268,11 +286,12 @@ mod tests {
     #[test]
     fn a_seam_shows_each_line_once() {
         // Kept: a b c c; b came after the subscription, so it comes again, and then d.
-        let mut seam = Seam(["a", "b", "c", "c"].map(line).into());
+        let mut seam = Seam { lines: ["a", "b", "c", "c"].map(line).into(), over: false };
         let shown: Vec<&str> =
             ["b", "c", "c", "d", "a"].into_iter().filter(|text| !seam.holds(&TailEvent::Line(line(text)))).collect();
         assert_eq!(shown, ["d", "a"]);
         assert!(!seam.holds(&TailEvent::Over));
+        assert!(Seam { lines: Vec::new(), over: true }.holds(&TailEvent::Over));
     }
 
     #[test]

@@ -21,5 +21,9 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    if args.engine { rotad::engine::run(rotad::warden::sys::own(3)) } else { rotad::warden::run(args.config.as_deref()) }
+    if args.engine {
+        rotad::engine::run(rotad::warden::sys::own(3))
+    } else {
+        rotad::warden::run(args.config.as_deref())
+    }
 }

@@ -34,7 +34,8 @@ pub struct Next {
     pub from: Option<String>,
 
     /// How many to show, at most 10000
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(0..=10_000))]
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 10)]
+    #[arg(value_parser = clap::value_parser!(u16).range(0..=10_000))]
     pub count: u16,
 
     /// Print a JSON array of instants
@@ -77,8 +78,10 @@ pub struct Output {
 
 /// The output, or what to say instead; whole lines. `now` is where the table starts unless `--from` says otherwise.
 pub fn render(args: &Next, now: Timestamp) -> Result<Output, String> {
-    let zone = parse_zone(args.timezone.as_deref().unwrap_or("local"))
-        .map_err(|message| format!("rota next: --timezone: {message}\n"))?;
+    let zone = match &args.timezone {
+        None => parse_zone("local").map_err(|message| format!("rota next: {message}\n"))?,
+        Some(name) => parse_zone(name).map_err(|message| format!("rota next: --timezone: {message}\n"))?,
+    };
     let from = match &args.from {
         None => now,
         Some(text) => parse_from(text)?,
@@ -98,9 +101,9 @@ pub fn render(args: &Next, now: Timestamp) -> Result<Output, String> {
         String::new()
     } else if schedule.is_reboot() {
         "when the machine starts\n".to_string()
-    } else if events.is_empty() {
+    } else if slots(&events).next().is_none() {
         let whole_second = Timestamp::from_second(from.as_second()).unwrap_or(from);
-        format!("never after {}\n", stamp(whole_second, schedule.zone()))
+        table(&events, &schedule, from) + &format!("never after {}\n", stamp(whole_second, schedule.zone()))
     } else {
         table(&events, &schedule, from)
     };

@@ -62,6 +62,14 @@ impl Config {
         super::rotad_yaml::load(path.unwrap_or(Path::new(DEFAULT_PATH)), &Standing::of_process())
     }
 
+    /// Reads a configuration for a look at job files: as the daemon would that its owner starts.
+    pub fn load_for_check(path: &Path) -> Result<(Config, Vec<Finding>), Vec<Finding>> {
+        use std::os::unix::fs::MetadataExt;
+        let roots = std::fs::metadata(path).is_ok_and(|meta| meta.uid() == 0);
+        let process = Standing::of_process();
+        super::rotad_yaml::load(path, &Standing { root: process.root || roots, ..process })
+    }
+
     /// No configuration at all: every default, and the jobs in `./conf.d`.
     pub fn first_look() -> Result<Config, Vec<Finding>> {
         let here = std::env::current_dir().map_err(|error| {

@@ -98,9 +98,10 @@ pub(super) fn note(event: &Event, root: &Path) -> Note {
         return Note::Itself;
     }
     let name = match path.file_name().map(|name| name.to_str()) {
-        Some(Some(name)) => name,
-        // Reported by the rescan.
+        // Names that no one can type are told of by a rescan.
+        Some(Some(name)) if name.chars().any(char::is_control) => return Note::Lost,
         Some(None) => return Note::Lost,
+        Some(Some(name)) => name,
         None => return Note::Nothing,
     };
     let writing = matches!(event.kind, EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Any | ModifyKind::Other));

@@ -42,7 +42,8 @@ pub enum Looked {
 /// Reads files.
 #[derive(Debug)]
 pub struct Loader {
-    config: Config,
+    /// Whom jobs may run as; absent: whoever.
+    users: Option<Config>,
     trust: Trust,
     zone: TimeZone,
     schedules: Schedules,
@@ -102,7 +103,12 @@ impl Loader {
     /// For a daemon with this configuration; `zone` is its own.
     pub fn new(config: Config, zone: TimeZone) -> Loader {
         let trust = if config.as_root { Trust::of_root() } else { Trust::of_user() };
-        Loader { config, trust, zone, schedules: Schedules::default(), seen: HashMap::new() }
+        Loader::lint(Some(config), trust, zone)
+    }
+
+    /// For a look without a daemon: `users` is its configuration, where there is one.
+    pub fn lint(users: Option<Config>, trust: Trust, zone: TimeZone) -> Loader {
+        Loader { users, trust, zone, schedules: Schedules::default(), seen: HashMap::new() }
     }
 
     /// Whose files are believed.
@@ -182,7 +188,7 @@ impl Loader {
             let finding = Finding::warning("hard-link", name, "the file has another name (hard link) somewhere");
             warnings.push(finding.hint("who can write to the other name changes this job"));
         }
-        if let Some(refusal) = self.config.refuses(&job) {
+        if let Some(refusal) = self.users.as_ref().and_then(|config| config.refuses(&job)) {
             warnings.push(refusal);
             return Reading::Broken(warnings);
         }
@@ -224,8 +230,8 @@ impl Loader {
         }
     }
 
-    /// The names in a directory.
-    pub fn names(&self, directory: BorrowedFd<'_>) -> io::Result<Names> {
+    /// The names in a directory, which is `itself` in findings.
+    pub fn names(directory: BorrowedFd<'_>, itself: &str) -> io::Result<Names> {
         // The copy shares its offset with the original: begin at the beginning whatever was read before.
         nix::unistd::lseek(directory, 0, nix::unistd::Whence::SeekSet)?;
         let mut listing = Dir::from_fd(directory.try_clone_to_owned()?)?;
@@ -248,15 +254,15 @@ impl Loader {
                     let shown = raw.escape_ascii().to_string();
                     let counts = is_job_file(&String::from_utf8_lossy(raw));
                     if counts && names.findings.len() < 100 {
-                        let message = "the file's name holds bytes that no one can see or type; it was not read";
-                        names.findings.push(Finding::error("bad-file-name", shown, message).hint("rename it"));
+                        let message = format!("file '{shown}' was not read: its name holds bytes that no one can type");
+                        names.findings.push(Finding::error("bad-file-name", itself, message).hint("rename it"));
                     }
                 }
             }
         }
         if left_out > 0 {
             let message = format!("{left_out} files are left out: at most {MAX_FILES} are read");
-            names.findings.push(Finding::error("too-many-files", self.config.conf_d.display().to_string(), message));
+            names.findings.push(Finding::error("too-many-files", itself, message));
         }
         Ok(names)
     }

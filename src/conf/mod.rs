@@ -15,7 +15,7 @@ pub mod units;
 mod watch;
 pub mod yaml;
 
-pub use config::{Config, LogConfig};
+pub use config::{Config, DEFAULT_PATH, LogConfig};
 pub use crond::{Beat, Channel, Crond, Secret};
 pub use directory::{Change, Directory, Reading};
 pub use environment::{parse_environment, read_environment_file};
@@ -23,5 +23,5 @@ pub use load::{Loader, Looked, is_job_file};
 pub use open::{Opener, Path as DirectoryPath, open_in};
 pub(crate) use rotad_yaml::log_target;
 pub use standing::Standing;
-pub use trust::Trust;
+pub use trust::{Distrust, Trust, What};
 pub use watch::{Command, Commands, Policy, Update, watch};

@@ -1,5 +1,7 @@
 //! Reads rotad.yaml. It decides whom programs run as, so as root it must be root's and nobody else may write to it.
 
+#![expect(clippy::result_large_err, reason = "a finding is made once per broken file, never in a loop that counts")]
+
 use std::io::Read;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -209,3 +211,6 @@ fn max_size(text: &str) -> Result<u64, String> {
 fn keep(text: &str) -> Result<u32, String> {
     text.parse().ok().filter(|keep| *keep <= 1000).ok_or_else(|| "a number from 0 to 1000 is expected".to_owned())
 }
+
+#[cfg(test)]
+mod tests;

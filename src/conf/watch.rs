@@ -169,7 +169,7 @@ enum Events {
     /// From the kernel, until this is dropped.
     Inotify(#[allow(dead_code)] RecommendedWatcher),
     /// By looking.
-    Polling { why: String, next: Instant },
+    Polling { why: String, hint: &'static str, next: Instant },
 }
 
 /// Who waits for the reading to be complete.
@@ -303,7 +303,10 @@ impl<O: Opener> Watch<O> {
         });
         match started {
             Ok(watcher) => Events::Inotify(watcher),
-            Err(error) => Events::Polling { why: reason(&error), next: Instant::now() + POLL },
+            Err(error) => {
+                let (why, hint) = reason(&error);
+                Events::Polling { why, hint, next: Instant::now() + POLL }
+            }
         }
     }
 
@@ -349,7 +352,7 @@ impl<O: Opener> Watch<O> {
     /// Looks at all files.
     fn scan(&mut self, scan: Scan) {
         let Place::Open { directory, names: told, .. } = &mut self.place else { return };
-        let names = match self.loader.names(directory.as_fd()) {
+        let names = match Loader::names(directory.as_fd(), &self.itself) {
             Ok(names) => names,
             Err(error) => {
                 let message = format!("the directory cannot be listed now: {error}; it will be tried again");
@@ -434,10 +437,9 @@ impl<O: Opener> Watch<O> {
     fn tell_place(&mut self) {
         let Place::Open { events, names, .. } = &self.place else { return };
         let mut findings = names.clone();
-        if let Events::Polling { why, .. } = events {
+        if let Events::Polling { why, hint, .. } = events {
             let message = format!("changes are looked for every 2 s, because {why}");
-            let finding = Finding::warning("polling", &self.itself, message);
-            findings.push(finding.hint("raise fs.inotify.max_user_instances and max_user_watches with sysctl"));
+            findings.push(Finding::warning("polling", &self.itself, message).hint(*hint));
         }
         self.tell(findings);
     }
@@ -522,12 +524,21 @@ fn missing(itself: &str, error: &io::Error) -> Finding {
     Finding::error("conf-d-missing", itself, message).hint("create it, or name another as conf_d in rotad.yaml")
 }
 
-fn reason(error: &notify::Error) -> String {
-    match &error.kind {
-        notify::ErrorKind::MaxFilesWatch => "the limit of inotify watches is reached".to_owned(),
-        notify::ErrorKind::Io(error) if error.raw_os_error() == Some(nix::libc::EMFILE) => {
-            "the limit of inotify instances is reached".to_owned()
-        }
-        _ => format!("inotify cannot be used ({error})"),
+/// Why there are no events, and what helps.
+fn reason(error: &notify::Error) -> (String, &'static str) {
+    use nix::libc::{EACCES, EMFILE};
+    let limits = "raise fs.inotify.max_user_instances and fs.inotify.max_user_watches with sysctl";
+    let errno = match &error.kind {
+        notify::ErrorKind::Io(error) => error.raw_os_error(),
+        _ => None,
+    };
+    match (&error.kind, errno) {
+        (notify::ErrorKind::MaxFilesWatch, _) => ("the limit of inotify watches is reached".to_owned(), limits),
+        (_, Some(EMFILE)) => ("the limit of inotify instances is reached".to_owned(), limits),
+        (_, Some(EACCES)) => (
+            "the engine's user may not read the directory".to_owned(),
+            "give it read and search permission (chmod 0755, or chgrp and 0750); the files in it may stay 0600",
+        ),
+        _ => (format!("inotify cannot be used ({error})"), limits),
     }
 }

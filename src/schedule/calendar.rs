@@ -16,7 +16,7 @@ pub(super) type Wall = i64;
 
 pub(super) const SECOND: i64 = 1_000_000;
 pub(super) const MINUTE: i64 = 60 * SECOND;
-const DAY: i64 = 24 * 60 * MINUTE;
+pub(super) const DAY: i64 = 24 * 60 * MINUTE;
 
 /// `start`, `start + step` … up to `stop`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +98,8 @@ impl Calendar {
     /// The year after which a search that begins at `from` gives up.
     pub(super) fn last_year(&self, from: Wall) -> i32 {
         match &self.years {
-            Years::Within(years) => year_of(from).saturating_add(*years),
+            // robfig counts from the next whole second.
+            Years::Within(years) => year_of(from + SECOND - 1).saturating_add(*years),
             Years::Spans(spans) => {
                 spans.iter().map(|span| span.stop).max().and_then(|year| i32::try_from(year).ok()).unwrap_or(i32::MIN)
             }

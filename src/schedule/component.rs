@@ -3,8 +3,9 @@
 //! Order matters and is systemd's: a range is first cut to a multiple of its step, a range of one value becomes that
 //! value, and only then are the limits checked. So `1..3/30` is 1, while `1/30` is refused because it never repeats.
 
+use super::calendar::Span;
 use super::error::{ScheduleError, quote};
-use super::field::Word;
+use super::field::{Set, Word};
 
 /// Where a list of components stands, and so what it may hold.
 #[derive(Clone, Copy, Debug)]
@@ -15,19 +16,21 @@ pub(super) struct Scale {
     /// Written in seconds with decimals, counted in microseconds.
     pub(super) micros: bool,
     /// Two digits mean a year of 1970 to 2069.
-    pub(super) short_years: bool,
+    short_years: bool,
+    /// Counted from the month's end.
+    from_end: bool,
 }
 
 impl Scale {
     const fn plain(name: &'static str, min: u32, max: u32) -> Scale {
-        Scale { name, min, max, micros: false, short_years: false }
+        Scale { name, min, max, micros: false, short_years: false, from_end: false }
     }
 
     pub(super) const YEAR: Scale = Scale { short_years: true, ..Scale::plain("year", 1970, 2199) };
     pub(super) const MONTH: Scale = Scale::plain("month", 1, 12);
     pub(super) const DAY: Scale = Scale::plain("day of month", 1, 31);
-    /// Counted from the month's end. Further back than the shortest month is long would be another day each time.
-    pub(super) const DAY_FROM_END: Scale = Scale::plain("day from the month's end", 1, 28);
+    /// No further back than the shortest month is long.
+    pub(super) const DAY_FROM_END: Scale = Scale { from_end: true, ..Scale::plain("day from the month's end", 1, 28) };
     pub(super) const HOUR: Scale = Scale::plain("hour", 0, 23);
     pub(super) const MINUTE: Scale = Scale::plain("minute", 0, 59);
     pub(super) const SECOND: Scale = Scale { micros: true, ..Scale::plain("second", 0, 59_999_999) };
@@ -118,7 +121,7 @@ fn number(word: Word, micros: bool) -> Result<(u32, Word), ScheduleError> {
         if rest.text.starts_with('.') && !rest.text.starts_with("..") {
             let (fraction, after) = self::digits(rest.from(1));
             if fraction.text.is_empty() {
-                return Err(rest.from(0).error("decimals are missing after the point"));
+                return Err(rest.error("decimals are missing after the point"));
             }
             value += decimals(fraction.text);
             rest = after;
@@ -165,11 +168,10 @@ impl Component<'_> {
                 scale.max / unit
             )));
         }
-        let from_end = scale.name == Scale::DAY_FROM_END.name;
         let next = u64::from(self.start) + u64::from(self.step);
         let repeats = match self.stop {
             Some(stop) => next <= u64::from(stop),
-            None if from_end => self.start >= self.step + scale.min,
+            None if scale.from_end => self.start >= self.step + scale.min,
             None => next <= u64::from(scale.max),
         };
         if self.stop.is_some_and(|stop| stop < self.start) {
@@ -193,4 +195,42 @@ fn full_year(year: u32) -> u32 {
         70..100 => year + 1900,
         _ => year,
     }
+}
+
+/// The list as spans.
+pub(super) fn spans(components: &[Component], scale: &Scale) -> Result<Box<[Span]>, ScheduleError> {
+    components
+        .iter()
+        .map(|component| {
+            let Component { start, stop, step, .. } = component.checked(scale)?;
+            let stop = if step == 0 { start } else { stop.unwrap_or(scale.max) };
+            Ok(Span { start, stop, step: step.max(1) })
+        })
+        .collect()
+}
+
+/// The list as a set, of units below 64.
+pub(super) fn set(components: &[Component], scale: &Scale) -> Result<Set, ScheduleError> {
+    let spans = spans(components, scale)?;
+    Ok(spans.iter().fold(Set::default(), |set, span| set | Set::span(span.start, span.stop, span.step)))
+}
+
+/// The days of months of 31, 30, 29 and 28 days.
+pub(super) fn days_by_length(components: &[Component], from_end: bool) -> Result<[Set; 4], ScheduleError> {
+    if !from_end {
+        return Ok([set(components, &Scale::DAY)?; 4]);
+    }
+    let mut days = [Set::default(); 4];
+    for component in components {
+        let Component { start, stop, step, .. } = component.checked(&Scale::DAY_FROM_END)?;
+        for (set, length) in days.iter_mut().zip([31, 30, 29, 28]) {
+            let day = |back: u32| length + 1 - back;
+            *set |= match stop {
+                Some(stop) => Set::span(day(stop), day(start), step),
+                None if step > 0 => Set::span(day(start), length, step),
+                None => Set::one(day(start)),
+            };
+        }
+    }
+    Ok(days)
 }

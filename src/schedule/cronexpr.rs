@@ -103,7 +103,7 @@ fn plain(word: Word, unit: &Unit) -> Result<Set, ScheduleError> {
 fn item(word: Word, unit: &Unit) -> Result<(Set, bool), ScheduleError> {
     let item = Item::parse(word, unit, &STARS, |value| value_of(unit, value))?;
     // A week has the days 0 to 6; the 7 that Sunday may also be called ends no range.
-    let last = unit.max.min(if unit.name == Unit::DOW7.name { 6 } else { u32::MAX });
+    let last = if *unit == Unit::DOW7 { 6 } else { unit.max };
     let step = match item.step {
         None => 1,
         Some((step, _)) if step <= last => step,
@@ -127,7 +127,7 @@ fn item(word: Word, unit: &Unit) -> Result<(Set, bool), ScheduleError> {
 }
 
 fn sunday_is_0(set: Set, unit: &Unit) -> Set {
-    if unit.name == Unit::DOW7.name && set.contains(7) { Set(set.0 & 0x7f | 1) } else { set }
+    if *unit == Unit::DOW7 && set.contains(7) { Set(set.0 & 0x7f | 1) } else { set }
 }
 
 /// At most two digits, or a name of three letters or in full.

@@ -55,9 +55,10 @@ impl DayUnion {
 
     /// Like [`add`](Self::add), but the days of month depend on how many days the month has.
     pub(super) fn add_by_length(&mut self, dows: Set, doms: impl Fn(u32) -> Set) {
+        let february_is_alike = doms(28) == doms(29) & Set::span(1, 28, 1) && !doms(29).contains(29);
         for (length, months, leap) in LENGTHS {
-            let months = months & self.months;
-            self.push(Days { months, doms: doms(length) & Set::span(1, length, 1), dows, leap });
+            let leap = if february_is_alike { YearKind::Any } else { leap };
+            self.push(Days { months: months & self.months, doms: doms(length) & Set::span(1, length, 1), dows, leap });
         }
     }
 

@@ -6,14 +6,15 @@
 //!
 //! When clocks change: wall times that do not exist are left out, those that come twice count once. systemd itself goes
 //! on in the second hour when it is *asked* within it, which makes the answer depend on the moment of the question; here
-//! a slot is a slot. Nor do we copy that it takes some schedules for an endless loop where midnight does not exist.
+//! a slot is a slot. Two flaws of 252 are not copied: it takes some schedules for an endless loop where midnight does
+//! not exist, and loses the first value where a step overshoots by two units at once (`*-*-1/8` on every 1 January).
 //! Files beside the zones (`posixrules`, `localtime`) and the local zone's abbreviations are not taken as zones.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::calendar::{Calendar, Seconds, Span, Years};
-use super::component::{Component, Scale, list};
+use super::component::{Scale, days_by_length, list, set, spans};
 use super::days::{DayUnion, any_dom, any_dow};
 use super::error::{ScheduleError, quote};
 use super::field::{Set, Unit, Word, starts_with_ignore_case};
@@ -274,40 +275,4 @@ fn skip_blanks(word: Word) -> Word {
 /// The first character, or the empty place at the end: what an error points at.
 fn word_here(word: Word) -> Word {
     Word { text: &word.text[..word.text.chars().next().map_or(0, char::len_utf8)], start: word.start }
-}
-
-fn spans(components: &[Component], scale: &Scale) -> Result<Box<[Span]>, ScheduleError> {
-    components
-        .iter()
-        .map(|component| {
-            let Component { start, stop, step, .. } = component.checked(scale)?;
-            let stop = if step == 0 { start } else { stop.unwrap_or(scale.max) };
-            Ok(Span { start, stop, step: step.max(1) })
-        })
-        .collect()
-}
-
-fn set(components: &[Component], scale: &Scale) -> Result<Set, ScheduleError> {
-    let spans = spans(components, scale)?;
-    Ok(spans.iter().fold(Set::default(), |set, span| set | Set::span(span.start, span.stop, span.step)))
-}
-
-/// The days of months of 31, 30, 29 and 28 days.
-fn days_by_length(components: &[Component], from_end: bool) -> Result<[Set; 4], ScheduleError> {
-    if !from_end {
-        return Ok([set(components, &Scale::DAY)?; 4]);
-    }
-    let mut days = [Set::default(); 4];
-    for component in components {
-        let Component { start, stop, step, .. } = component.checked(&Scale::DAY_FROM_END)?;
-        for (set, length) in days.iter_mut().zip([31, 30, 29, 28]) {
-            let day = |back: u32| length + 1 - back;
-            *set |= match stop {
-                Some(stop) => Set::span(day(stop), day(start), step),
-                None if step > 0 => Set::span(day(start), length, step),
-                None => Set::one(day(start)),
-            };
-        }
-    }
-    Ok(days)
 }

@@ -67,13 +67,26 @@ impl Schedule {
         let mut events = Vec::new();
         let mut after = after;
         for _ in 0..n {
-            let Some(found) = self.find(after, anchor) else { break };
+            let Some(found) = self.find(after, anchor) else {
+                self.push_last_loss(after, &mut events);
+                break;
+            };
             self.push_losses(after, found.at, &mut events);
             let kind = if found.made_up { Kind::Gap } else { kind_of(self.zone(), found.at) };
             events.push(Event::Slot(Slot { at: found.at, kind }));
             after = found.at;
         }
         events
+    }
+
+    /// Nothing comes any more; perhaps because the one time that would, falls into a gap.
+    fn push_last_loss(&self, after: Timestamp, events: &mut Vec<Event>) {
+        let Rhythm::Calendar(calendar, _) = &self.0.rhythm else { return };
+        let wall = super::zone::micros_floor(after).saturating_add(1) + super::zone::offset_micros(self.zone(), after);
+        let Some(wall) = calendar.at_or_after(wall, calendar.last_year(wall)) else { return };
+        // No offset is further from UTC than a day, no jump longer.
+        let Ok(until) = Timestamp::from_microsecond(wall.saturating_add(2 * super::calendar::DAY)) else { return };
+        self.push_losses(after, until.max(after), events);
     }
 
     fn push_losses(&self, after: Timestamp, until: Timestamp, events: &mut Vec<Event>) {

@@ -125,12 +125,23 @@ pub(super) fn micros_floor(at: Timestamp) -> i64 {
     i64::try_from(floor).unwrap_or(i64::MIN / 2)
 }
 
-fn offset_micros(zone: &TimeZone, at: Timestamp) -> i64 {
+pub(super) fn offset_micros(zone: &TimeZone, at: Timestamp) -> i64 {
     seconds_to_micros(zone.to_offset(at).seconds())
 }
 
 fn seconds_to_micros(seconds: i32) -> i64 {
     i64::from(seconds) * 1_000_000
+}
+
+/// The zone of `TZ` or `/etc/localtime`. Where there is neither, as in small containers, localtime(5) says UTC; where
+/// there is one that cannot be read, nothing is guessed.
+fn system_zone() -> Result<TimeZone, String> {
+    let is_unset = || std::env::var_os("TZ").is_none() && !std::path::Path::new("/etc/localtime").exists();
+    match TimeZone::try_system() {
+        Ok(zone) => Ok(zone),
+        Err(_) if is_unset() => Ok(TimeZone::UTC),
+        Err(error) => Err(format!("the system's time zone cannot be told: {error}")),
+    }
 }
 
 /// A time zone by its IANA name, `UTC`, or `local` for the system's own.
@@ -142,7 +153,7 @@ pub fn parse_zone(name: &str) -> Result<TimeZone, String> {
         return Ok(TimeZone::UTC);
     }
     if name == "local" {
-        return TimeZone::try_system().map_err(|error| format!("the system's time zone cannot be told: {error}"));
+        return system_zone();
     }
     let quoted = super::error::quote(name);
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '_' | '-' | '+');

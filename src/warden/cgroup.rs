@@ -82,9 +82,9 @@ impl Tree {
 }
 
 impl Group {
-    /// To fork into.
-    pub fn directory(&self) -> &OwnedFd {
-        &self.directory
+    /// Where a process writes `0` to enter it.
+    pub fn door(&self) -> io::Result<OwnedFd> {
+        Ok(openat(&self.directory, "cgroup.procs", OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty())?)
     }
 
     /// Its processes. Those of groups below it are not listed.

@@ -111,7 +111,7 @@ impl Identities {
             return Ok(());
         }
         let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
-        match sys::fork(None)? {
+        match sys::fork()? {
             Forked::Child => {
                 let answer = match Identity::look_up(name) {
                     Ok(Some(identity)) => Answer::Known(identity),

@@ -1,27 +1,33 @@
-//! From a plan to a running program. Read [`child`] top to bottom: it is the whole of what happens with root's rights on
+//! From a plan to a running program. Read [`steps`] top to bottom: it is the whole of what happens with root's rights on
 //! behalf of a job, in the order in which it happens.
 //!
-//! Everything is prepared before the fork ([`Launch::prepare`]): strings, arrays, numbers. A failure in the child comes
-//! back as (step, errno) through a pipe that closes when exec succeeds; nobody waits for that, the next fork goes ahead.
+//! Everything is prepared before the child is made ([`Launch::prepare`]): strings, arrays, numbers. The child works in the
+//! warden's memory until it execs ([`sys::spawn`] says why and how), so from the change of user on that memory must be
+//! closed to the user: signals are blocked until the last step, and the memory is not dumpable, which is what ptrace(2)
+//! and /proc/PID/mem go by. A system that makes such processes dumpable (`fs.suid_dumpable=1`) gets copies instead.
+//!
+//! A failure in the child comes back as (step, errno) through a pipe that closes at exec; nobody waits for that, the next
+//! start goes ahead.
 
 use std::convert::Infallible;
 use std::ffi::{CString, c_int};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::unistd::pipe2;
 
 use super::identity::Identity;
-use super::sys::{self, Forked, Strings};
+use super::sys::{self, Child, Strings, child};
 use crate::wire::{Failure, Limit, Plan, Step};
 
 /// What `PATH` is where a plan gives none.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Exit code of a child that did not get to exec. The step is told through the pipe.
-const NOT_STARTED: c_int = 226;
+pub(super) const NOT_STARTED: c_int = 226;
 
 /// The warden's own state that a child must not inherit, read once before the warden changes it.
 pub struct Inheritance {
@@ -32,9 +38,11 @@ pub struct Inheritance {
     /// It is protected from the OOM killer, its jobs must not be.
     oom_protected: bool,
     /// Read side of every job's standard input.
-    null: OwnedFd,
+    pub(super) null: OwnedFd,
     /// No descriptor of the warden reaches this number.
-    highest: u32,
+    pub(super) highest: c_int,
+    /// Children may work in the warden's memory.
+    share_memory: bool,
 }
 
 impl Inheritance {
@@ -58,13 +66,15 @@ impl Inheritance {
         }
         let adjusted = std::fs::read_to_string("/proc/self/oom_score_adj").unwrap_or_default();
         let null = nix::fcntl::open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, nix::sys::stat::Mode::empty())?;
-        let highest = u32::try_from(getrlimit(Resource::RLIMIT_NOFILE)?.1).unwrap_or(u32::MAX).min(1 << 20);
+        let highest = c_int::try_from(getrlimit(Resource::RLIMIT_NOFILE)?.1).unwrap_or(c_int::MAX).min(1 << 20);
+        let suid_dumpable = std::fs::read_to_string("/proc/sys/fs/suid_dumpable").unwrap_or_default();
         Ok(Inheritance {
             limits,
             root: nix::unistd::geteuid().is_root(),
             oom_protected: adjusted.trim().parse::<i32>().is_ok_and(|adjusted| adjusted < 0),
             null,
             highest,
+            share_memory: matches!(suid_dumpable.trim(), "0" | "2"),
         })
     }
 
@@ -97,7 +107,7 @@ impl Inheritance {
     }
 }
 
-/// A plan made ready: after the fork nothing is left to be computed.
+/// A plan made ready: after the start of the child nothing is left to be computed. All that the child uses is in here.
 pub struct Launch {
     argv: Strings,
     environment: Strings,
@@ -110,14 +120,31 @@ pub struct Launch {
     umask: u32,
     nice: c_int,
     no_new_privs: bool,
+    /// Descriptors by number, good in the child's own table: the cgroup's door, standard streams, the way to tell.
+    door: Option<RawFd>,
+    stdio: [RawFd; 3],
+    tell: RawFd,
+    change_user: bool,
+    oom_protected: bool,
+    highest: c_int,
 }
 
-/// A child that was forked and has not been heard of.
+/// A child that was started and has not been heard of.
 pub struct Flying {
-    /// Its pid, and that of its session and process group once it has made them.
-    pub pid: i32,
-    /// Closes when exec succeeded; holds (step, errno) when a step failed.
-    pub pipe: OwnedFd,
+    child: Child<Launch>,
+    /// Closes when the child execs or ends; before that it may say (step, errno).
+    pipe: OwnedFd,
+    heard: Vec<u8>,
+}
+
+/// What became of a start.
+pub enum Landing {
+    /// Not known yet.
+    Flying,
+    /// The program runs.
+    Landed,
+    /// It does not.
+    Failed(Failure),
 }
 
 impl Launch {
@@ -156,81 +183,128 @@ impl Launch {
             umask: plan.umask & 0o777,
             nice: plan.nice.clamp(-20, 19),
             no_new_privs: plan.no_new_privs,
+            door: None,
+            stdio: [inheritance.null.as_raw_fd(); 3],
+            tell: -1,
+            change_user: inheritance.root,
+            oom_protected: inheritance.oom_protected,
+            highest: inheritance.highest,
         })
     }
 
-    /// Forks the child. `stdout` and `stderr` are the write ends of the run's pipes.
-    pub fn fork(
+    /// Starts the child. `outputs` are the write ends of the run's pipes, `door` is that of its cgroup.
+    pub fn start(
         mut self,
         inheritance: &Inheritance,
-        cgroup: Option<BorrowedFd<'_>>,
-        stdout: OwnedFd,
-        stderr: OwnedFd,
+        door: Option<OwnedFd>,
+        outputs: [OwnedFd; 2],
     ) -> Result<Flying, Failure> {
-        let failed = |step| move |errno: nix::errno::Errno| Failure { step, errno: errno as i32 };
-        let (told, tell) = pipe2(OFlag::O_CLOEXEC).map_err(failed(Step::Pipes))?;
-        // No signal may reach the child while it still has the warden's handlers.
-        let mut before = SigSet::empty();
-        sigprocmask(SigmaskHow::SIG_BLOCK, Some(&SigSet::all()), Some(&mut before)).map_err(failed(Step::Fork))?;
-        let forked = sys::fork(cgroup);
-        if let Ok(Forked::Child) = forked {
-            let (step, errno) = match child(&mut self, inheritance, [&inheritance.null, &stdout, &stderr]) {
-                Err(failure) => failure,
-            };
-            let mut bytes = [step as u8, 0, 0, 0, 0];
-            bytes[1..].copy_from_slice(&errno.to_le_bytes());
-            sys::tell(tell.as_raw_fd(), &bytes);
-            sys::exit_now(NOT_STARTED);
-        }
-        let restored = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None);
-        match forked {
-            Ok(Forked::Parent(pid)) => {
-                restored.map_err(failed(Step::Fork))?;
-                Ok(Flying { pid, pipe: told })
-            }
-            Ok(Forked::Child) => sys::exit_now(NOT_STARTED),
-            Err(error) => Err(Failure { step: Step::Fork, errno: error.raw_os_error().unwrap_or(libc::EIO) }),
-        }
+        let failed = |step| move |errno: Errno| Failure { step, errno: errno as i32 };
+        let (pipe, tell) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).map_err(failed(Step::Pipes))?;
+        self.door = door.as_ref().map(AsRawFd::as_raw_fd);
+        let [stdout, stderr] = &outputs;
+        self.stdio = [inheritance.null.as_raw_fd(), stdout.as_raw_fd(), stderr.as_raw_fd()];
+        self.tell = tell.as_raw_fd();
+        let child =
+            signals_blocked(|| sys::spawn(self, begin, inheritance.share_memory)).map_err(failed(Step::Fork))?;
+        let child =
+            child.map_err(|error| Failure { step: Step::Fork, errno: error.raw_os_error().unwrap_or(libc::EIO) })?;
+        // `outputs`, `door` and `tell` close here; the child has its own.
+        Ok(Flying { child, pipe, heard: Vec::new() })
     }
 }
 
-/// What the child does between fork and exec. Returns only when a step failed.
-fn child(launch: &mut Launch, inheritance: &Inheritance, stdio: [&OwnedFd; 3]) -> Result<Infallible, (Step, c_int)> {
+/// Runs `start` while no signal is delivered: none may reach a child that still has the warden's handlers.
+pub(super) fn signals_blocked<T>(start: impl FnOnce() -> T) -> nix::Result<T> {
+    let mut before = SigSet::empty();
+    sigprocmask(SigmaskHow::SIG_BLOCK, Some(&SigSet::all()), Some(&mut before))?;
+    let started = start();
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?;
+    Ok(started)
+}
+
+impl Flying {
+    /// The child's pid, and that of its session and process group once it has made them.
+    pub fn pid(&self) -> i32 {
+        self.child.pid
+    }
+
+    /// Readable when there is something to [`Self::land`].
+    pub fn pipe(&self) -> BorrowedFd<'_> {
+        self.pipe.as_fd()
+    }
+
+    /// Finds out what became of the start. Never waits: a child may be stopped at any point by its own user.
+    pub fn land(&mut self) -> Landing {
+        let mut bytes = [0; 8];
+        loop {
+            match nix::unistd::read(&self.pipe, &mut bytes) {
+                Ok(0) => return heard(&self.heard).map_or(Landing::Landed, Landing::Failed),
+                Ok(length) => self.heard.extend(bytes.iter().take(length)),
+                Err(Errno::EINTR) => {}
+                Err(_) => return Landing::Flying,
+            }
+        }
+    }
+
+    /// The child has landed or failed: its memory goes.
+    pub fn release(self) {
+        self.child.release();
+    }
+}
+
+/// Where the child begins.
+fn begin(launch: &mut Launch) -> ! {
+    let (step, errno) = match steps(launch) {
+        Err(failure) => failure,
+    };
+    let [a, b, c, d] = errno.to_le_bytes();
+    // Nobody to tell where that fails.
+    let _ = child::write(launch.tell, &[step as u8, a, b, c, d]);
+    child::exit(NOT_STARTED)
+}
+
+/// What the child does before the program runs. Returns only when a step failed.
+fn steps(launch: &mut Launch) -> Result<Infallible, (Step, c_int)> {
     let at = |step| move |errno| (step, errno);
-    sys::new_session().map_err(at(Step::Session))?;
-    for (to, from) in (0..).zip(stdio) {
-        sys::place(from.as_raw_fd(), to).map_err(at(Step::Stdio))?;
+    if let Some(door) = launch.door {
+        child::write(door, b"0").map_err(at(Step::Cgroup))?;
+    }
+    child::new_session().map_err(at(Step::Session))?;
+    for (to, from) in (0..).zip(launch.stdio) {
+        child::place(from, to).map_err(at(Step::Stdio))?;
     }
 
-    if inheritance.oom_protected {
-        sys::write_file(c"/proc/self/oom_score_adj", b"0").map_err(at(Step::Priority))?;
+    if launch.oom_protected {
+        child::write_file(c"/proc/self/oom_score_adj", b"0").map_err(at(Step::Priority))?;
     }
-    sys::set_priorities(launch.nice).map_err(at(Step::Priority))?;
+    child::set_priorities(launch.nice).map_err(at(Step::Priority))?;
     for (resource, soft, hard) in &launch.limits {
-        sys::set_limit(*resource, *soft, *hard).map_err(at(Step::Limit))?;
+        child::set_limit(*resource, *soft, *hard).map_err(at(Step::Limit))?;
     }
 
-    let identity = &launch.identity;
-    if inheritance.root {
-        sys::set_groups(&identity.groups).map_err(at(Step::Groups))?;
-        sys::set_gid(identity.gid).map_err(at(Step::Gid))?;
-        sys::set_uid(identity.uid).map_err(at(Step::Uid))?;
-        sys::prove_identity(identity.uid, identity.gid, &identity.groups, &mut launch.groups_room)
+    if launch.change_user {
+        let identity = &launch.identity;
+        child::set_groups(&identity.groups).map_err(at(Step::Groups))?;
+        child::set_gid(identity.gid).map_err(at(Step::Gid))?;
+        child::set_uid(identity.uid).map_err(at(Step::Uid))?;
+        child::close_memory().map_err(at(Step::Uid))?;
+        child::prove_identity(identity.uid, identity.gid, &identity.groups, &mut launch.groups_room)
             .map_err(at(Step::Proof))?;
     }
 
-    sys::set_umask(launch.umask);
-    sys::change_directory(&launch.work_dir).map_err(at(Step::WorkDir))?;
+    child::set_umask(launch.umask);
+    child::change_directory(&launch.work_dir).map_err(at(Step::WorkDir))?;
     if launch.no_new_privs {
-        sys::set_no_new_privs().map_err(at(Step::NoNewPrivs))?;
+        child::set_no_new_privs().map_err(at(Step::NoNewPrivs))?;
     }
-    sys::close_on_exec_from(3, inheritance.highest).map_err(at(Step::Stdio))?;
-    sys::reset_signals().map_err(at(Step::Exec))?;
+    child::close_on_exec_from(3, launch.highest);
+    child::reset_signals().map_err(at(Step::Exec))?;
 
     // As execvp(3): go on past what is not there, remember what may not be executed.
     let mut errno = libc::ENOENT;
     for candidate in &launch.candidates {
-        match sys::exec(candidate, &launch.argv, &launch.environment) {
+        match child::exec(candidate, &launch.argv, &launch.environment) {
             libc::ENOENT | libc::ENOTDIR => {}
             libc::EACCES => errno = libc::EACCES,
             other => return Err((Step::Exec, other)),
@@ -240,7 +314,7 @@ fn child(launch: &mut Launch, inheritance: &Inheritance, stdio: [&OwnedFd; 3]) -
 }
 
 /// What the pipe of a child said: `None` when exec succeeded.
-pub fn heard(bytes: &[u8]) -> Option<Failure> {
+fn heard(bytes: &[u8]) -> Option<Failure> {
     match bytes {
         [step, errno @ ..] if errno.len() == 4 => Some(Failure {
             step: Step::ALL.get(usize::from(*step)).copied().unwrap_or(Step::Exec),
@@ -260,71 +334,6 @@ fn candidates(program: &str, path: &str) -> Result<Vec<CString>, std::ffi::NulEr
         .filter(|place| place.starts_with('/'))
         .map(|place| CString::new(format!("{place}/{program}")))
         .collect()
-}
-
-/// The engine: a child like any other, except that it keeps one descriptor, knows no plan, and dies with the warden.
-pub struct EngineLaunch<'a> {
-    /// The program file, opened at the warden's start: the path may not be reachable for the engine's user.
-    pub program: &'a OwnedFd,
-    /// Who it becomes; absent: nobody else (not root).
-    pub identity: Option<&'a Identity>,
-    /// Its end of the socketpair, which becomes descriptor 3.
-    pub socket: OwnedFd,
-}
-
-impl EngineLaunch<'_> {
-    /// Forks the engine; its pid.
-    pub fn fork(self, inheritance: &Inheritance) -> std::io::Result<i32> {
-        let argv = Strings::new(vec![c"rotad".into(), c"--engine".into()]);
-        let passed = ["PATH", "LANG", "TZ", "TERM", "NO_COLOR", "RUST_BACKTRACE", "JOURNAL_STREAM", "INVOCATION_ID"];
-        let environment = passed
-            .iter()
-            .filter_map(|key| Some((key, std::env::var_os(key)?)))
-            .filter_map(|(key, value)| CString::new([key.as_bytes(), b"=", value.as_bytes()].concat()).ok())
-            .collect();
-        let environment = Strings::new(environment);
-        let mut room = vec![0; self.identity.map_or(0, |identity| identity.groups.len()) + 1];
-        let mut before = SigSet::empty();
-        sigprocmask(SigmaskHow::SIG_BLOCK, Some(&SigSet::all()), Some(&mut before))?;
-        let forked = sys::fork(None);
-        if let Ok(Forked::Child) = forked {
-            let errno = match self.child(inheritance, &argv, &environment, &mut room) {
-                Err(errno) => errno,
-            };
-            let text = b"rotad: the engine could not be executed\n";
-            sys::tell(2, text);
-            sys::exit_now(if errno == libc::EACCES { 126 } else { 127 });
-        }
-        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?;
-        match forked? {
-            Forked::Parent(pid) => Ok(pid),
-            Forked::Child => sys::exit_now(NOT_STARTED),
-        }
-    }
-
-    fn child(
-        &self,
-        inheritance: &Inheritance,
-        argv: &Strings,
-        environment: &Strings,
-        room: &mut [libc::gid_t],
-    ) -> Result<Infallible, c_int> {
-        // A session of its own: a signal from the terminal is for the warden alone.
-        sys::new_session()?;
-        sys::place(inheritance.null.as_raw_fd(), 0)?;
-        sys::place(self.socket.as_raw_fd(), 3)?;
-        if let Some(identity) = self.identity {
-            sys::set_groups(&identity.groups)?;
-            sys::set_gid(identity.gid)?;
-            sys::set_uid(identity.uid)?;
-            sys::prove_identity(identity.uid, identity.gid, &identity.groups, room)?;
-        }
-        sys::die_with_parent()?;
-        sys::set_umask(0o027);
-        sys::close_on_exec_from(4, inheritance.highest)?;
-        sys::reset_signals()?;
-        Err(sys::exec_file(self.program.as_fd(), argv, environment))
-    }
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@
 //! runs as a user whom the configuration does not name; and that it outlives any engine. It does not promise to outlive
 //! itself: when the warden is killed, systemd ends what is left of the service.
 
+mod birth;
 mod cgroup;
 mod engine;
 mod identity;
@@ -171,12 +172,17 @@ fn users(config: &Config, inheritance: &Inheritance, voice: Voice) -> Result<Opt
         identities.ask(name).map_err(|error| Refusal::System("looking up users", error))?;
         match identities.take(name) {
             Some(Answer::Known(identity)) => Ok(identity),
-            Some(Answer::Failed(errno)) => Err(Refusal::System("looking up users", io::Error::from_raw_os_error(errno))),
+            Some(Answer::Failed(errno)) => {
+                Err(Refusal::System("looking up users", io::Error::from_raw_os_error(errno)))
+            }
             Some(Answer::Unknown) | None => Err(Refusal::User(name.to_owned(), key)),
         }
     };
     let engine = find(&config.engine_user, "engine_user")?;
     let jobs = find(&config.jobs_user, "jobs_user")?;
+    if config.jobs_user == "nobody" {
+        voice.say(Level::Info, format_args!("jobs run as nobody (hint: name a user with jobs_user in rotad.yaml)"));
+    }
     if engine.uid == 0 {
         voice.say(Level::Warning, format_args!("the engine runs as root: give it a user with engine_user"));
     } else if engine.uid == jobs.uid {

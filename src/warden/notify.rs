@@ -7,20 +7,13 @@ use sd_notify::NotifyState;
 /// The line to systemd.
 #[derive(Debug, Default)]
 pub struct Notifier {
-    ready: bool,
     reloading: bool,
 }
 
 impl Notifier {
     /// The first snapshot is armed, the socket answers.
-    pub fn ready(&mut self) {
-        self.ready = true;
+    pub fn ready(&self) {
         tell(&[NotifyState::Ready]);
-    }
-
-    /// Whether [`Self::ready`] was said.
-    pub fn is_ready(&self) -> bool {
-        self.ready
     }
 
     /// A reload begins.

@@ -82,7 +82,8 @@ impl Warden {
             return self.not_started(run, failure);
         }
         let user = plan.user.clone().unwrap_or_else(|| self.config.jobs_user.clone());
-        if user != self.config.jobs_user && !self.config.allowed_users.contains(&user) {
+        let named = user == self.config.jobs_user || self.config.allowed_users.contains(&user);
+        if !named && !(user == "root" && self.config.allow_root_jobs) {
             return self.not_started(run, Failure { step: Step::Allowed, errno: 0 });
         }
         let pipes = pipe2(OFlag::O_CLOEXEC).and_then(|out| Ok((out, pipe2(OFlag::O_CLOEXEC)?)));
@@ -143,13 +144,14 @@ impl Warden {
                 })?),
                 None => None,
             };
-        let [stdout, stderr] = outputs;
-        let into = group.as_ref().map(|group| group.directory().as_fd());
-        let flying = launch.fork(&self.inheritance, into, stdout, stderr);
+        let door = group.as_ref().map(|group| group.door()).transpose();
         if let Some(entry) = self.runs.get_mut(run) {
             entry.group = group;
         }
-        self.runs.started(run, flying?, Timestamp::now());
+        let door =
+            door.map_err(|error| Failure { step: Step::Cgroup, errno: error.raw_os_error().unwrap_or(libc::EIO) })?;
+        let flying = launch.start(&self.inheritance, door, outputs)?;
+        self.runs.started(run, flying, Timestamp::now());
         Ok(())
     }
 
@@ -198,7 +200,7 @@ impl Warden {
     /// What a run's processes can be recognised by.
     pub(super) fn trace(&self, run: RunId) -> Trace {
         let leader = self.runs.get(run).and_then(|entry| match &entry.state {
-            State::Starting { flying, .. } => Some(flying.pid),
+            State::Starting { flying, .. } => Some(flying.pid()),
             State::Running { pid, .. } => Some(*pid),
             // The number may lead another run by now.
             State::Ended { pid, .. } => Some(*pid).filter(|pid| !self.runs.leads(*pid)),

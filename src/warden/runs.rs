@@ -63,7 +63,7 @@ impl Run {
     /// The leader, while it has not been reaped: only then do its pid and its group belong to it for certain.
     pub fn leader(&self) -> Option<i32> {
         match &self.state {
-            State::Starting { flying, .. } => Some(flying.pid),
+            State::Starting { flying, .. } => Some(flying.pid()),
             State::Running { pid, .. } => Some(*pid),
             State::Waiting { .. } | State::Ended { .. } | State::NotStarted(_) => None,
         }
@@ -131,7 +131,7 @@ impl Runs {
     /// The run has a leader.
     pub fn started(&mut self, run: RunId, flying: Flying, at: Timestamp) {
         if let Some(entry) = self.by_id.get_mut(&run) {
-            self.by_pid.insert(flying.pid, run);
+            self.by_pid.insert(flying.pid(), run);
             self.starting.insert(run);
             entry.state = State::Starting { flying, at };
         }
@@ -140,7 +140,7 @@ impl Runs {
     /// Runs that have been forked and not heard of, with the pipe that will tell.
     pub fn starting(&self) -> impl Iterator<Item = (RunId, BorrowedFd<'_>)> {
         self.starting.iter().filter_map(|run| match &self.by_id.get(run)?.state {
-            State::Starting { flying, .. } => Some((*run, flying.pipe.as_fd())),
+            State::Starting { flying, .. } => Some((*run, flying.pipe())),
             _ => None,
         })
     }
@@ -148,8 +148,10 @@ impl Runs {
     /// A start has succeeded or failed.
     pub fn settled(&mut self, run: RunId, state: State) {
         self.starting.remove(&run);
-        if let Some(entry) = self.by_id.get_mut(&run) {
-            entry.state = state;
+        if let Some(entry) = self.by_id.get_mut(&run)
+            && let State::Starting { flying, .. } = std::mem::replace(&mut entry.state, state)
+        {
+            flying.release();
         }
     }
 

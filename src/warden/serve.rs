@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::{Duration, Instant};
@@ -16,10 +16,11 @@ use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::SignalOnly;
 
+use super::birth::Birth;
 use super::cgroup::Tree;
 use super::engine::{self, Engine, OUTBOX, Pulse, Up};
 use super::identity::{Answer, Identities, Identity, PATIENCE};
-use super::launch::{self, EngineLaunch, Inheritance};
+use super::launch::{Inheritance, Landing};
 use super::notify::Notifier;
 use super::runs::{Runs, State};
 use super::say::{Level, Voice};
@@ -298,22 +299,15 @@ impl Warden {
         self.buffer = buffer;
     }
 
-    /// A child has exec'd, or has said why not.
+    /// Sees what became of a start.
     fn settle_start(&mut self, run: RunId) {
-        let Some(entry) = self.runs.get(run) else { return };
-        let State::Starting { flying, at } = &entry.state else { return };
-        let mut bytes = Vec::new();
-        // The child writes five bytes at once or none; both ends are closed by exec or exit.
-        let read = File::from(match flying.pipe.try_clone() {
-            Ok(pipe) => pipe,
-            Err(_) => return,
-        })
-        .take(5)
-        .read_to_end(&mut bytes);
-        match launch::heard(&bytes) {
-            Some(failure) if read.is_ok() => self.not_started(run, failure),
-            _ => {
-                let (pid, at) = (flying.pid, *at);
+        let Some(entry) = self.runs.get_mut(run) else { return };
+        let State::Starting { flying, at } = &mut entry.state else { return };
+        let (pid, at) = (flying.pid(), *at);
+        match flying.land() {
+            Landing::Flying => {}
+            Landing::Failed(failure) => self.not_started(run, failure),
+            Landing::Landed => {
                 self.runs.settled(run, State::Running { pid, at });
                 let pipes = self.runs.get(run).and_then(|entry| entry.pipes.as_ref());
                 if let (Engine::Up(up), Some(pipes)) = (&mut self.engine, pipes) {
@@ -371,12 +365,9 @@ impl Warden {
 
     fn start_engine(&mut self, now: Instant) -> io::Result<()> {
         let (ours, theirs) = Link::pair()?;
-        let launch = EngineLaunch {
-            program: &self.program,
-            identity: self.engine_identity.as_ref(),
-            socket: theirs.into_socket(),
-        };
-        let pid = launch.fork(&self.inheritance)?;
+        let identity = self.engine_identity.as_ref();
+        let birth = Birth { program: &self.program, identity, socket: theirs.into_socket() };
+        let pid = birth.start(&self.inheritance)?;
         let mut up = Up::new(pid, ours, now);
         let welcome = ToEngine::Welcome(Box::new(Welcome {
             version: VERSION,

@@ -1,5 +1,7 @@
 //! Takes a document apart key by key and collects what is wrong with it, so that one look tells all of it.
 
+#![expect(clippy::result_large_err, reason = "a finding is made once per broken file, never in a loop that counts")]
+
 use super::text::place;
 use super::tree::{Kind, Node, locate, parse};
 use crate::conf::nearest::nearest;

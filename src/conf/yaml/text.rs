@@ -1,5 +1,7 @@
 //! From the bytes of a file to text, and from a place in the text to what a person is shown.
 
+#![expect(clippy::result_large_err, reason = "a finding is made once per broken file, never in a loop that counts")]
+
 use crate::job::{Finding, Place};
 
 /// Longest file that is parsed, in bytes. The parser's worst case grows with the square of it.

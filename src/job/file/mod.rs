@@ -164,9 +164,7 @@ fn program(r: &mut Reader<'_>, fields: &Fields<'_>, root: &Node) -> Option<Progr
     if let (None, Some(args)) = (command, args) {
         let finding = Finding::error("conflict", r.file(), "'args' are arguments of a 'command', which is not there");
         r.tell(finding.hint("a script gets no arguments: write them into it"), args.key_id);
-        if script.is_none() {
-            return None;
-        }
+        script?;
     }
     if let Some(script) = script {
         return r.read(Some(script), words::script).map(Program::Script);
