@@ -43,7 +43,12 @@ fn main() {
     let mut waits: Vec<Duration> = (0..DROPS).map(|drop| daemon.drop_in(&conf_d, drop)).collect();
     waits.sort();
     let at = |share: f64| waits[((waits.len() - 1) as f64 * share) as usize];
-    println!("close(2) to armed with {CROWD} others: median {:.3?}, p99 {:.3?}, worst {:.3?}", at(0.5), at(0.99), at(1.0));
+    println!(
+        "close(2) to armed with {CROWD} others: median {:.3?}, p99 {:.3?}, worst {:.3?}",
+        at(0.5),
+        at(0.99),
+        at(1.0)
+    );
 
     println!("resident: warden {} KiB, engine {} KiB", resident(daemon.warden()), resident(daemon.engine()));
     let before = (wakes(daemon.warden()), wakes(daemon.engine()));

@@ -1,5 +1,7 @@
 //! The thread that keeps the snapshot of a directory true: real files, real events. Named after the faults it must bear.
 
+#![allow(clippy::unwrap_used)] // a test that cannot go on fails
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Write};

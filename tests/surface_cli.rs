@@ -25,7 +25,10 @@ fn ends(output: &Output, code: i32) {
 fn reading_verbs_speak_text_and_json() {
     let daemon = Daemon::start();
     for (args, texts) in [
-        (&["status"][..], &["rotad     0.1.0, up 3 h", "5 jobs", "backup at", "140 ok", "1 broken", "restarted 1"][..]),
+        (
+            &["status"][..],
+            &["rotad     0.1.0, up 3 h", "5 jobs", "backup at", "140 ok", "1 broken", "started anew 1 time"][..],
+        ),
         (&["list"], &["JOB", "exit 3, ", "in 4 min", "armed, broken", "running", "on demand", "disabled", "0 3 * * *"]),
         (&["list"], &["broken.yaml:2:1: error[unknown-key]: there is no key 'shedule'", "hint: did you mean"]),
         (&["show", "backup"], &["/usr/bin/backup '--all data'", "vixie, Europe/Berlin", "missed (unwatched), 3 slots"]),
@@ -137,7 +140,7 @@ fn reload_tells_broken_files_and_still_succeeds() {
     let output = daemon.rota(&["reload"]);
     ends(&output, 0);
     assert!(stdout(&output).starts_with("5 jobs (1 disabled), next backup at "));
-    assert!(stderr(&output).contains("1 files are broken") && stderr(&output).contains("error[unknown-key]"));
+    assert!(stderr(&output).contains("1 broken file:") && stderr(&output).contains("error[unknown-key]"));
 }
 
 #[test]
@@ -157,6 +160,8 @@ fn without_a_daemon_there_is_a_sentence_and_a_code() {
     ends(&output, 69);
     assert!(stderr(&output).contains(path));
     ends(&rota(&["-c", "/does/not/exist", "status"]).output().unwrap(), 2);
+    let checked = rota(&["check", "-c", config.to_str().unwrap(), "--json"]).output().unwrap();
+    assert!(!stderr(&checked).contains("rotad running"), "check needs no daemon, and has a -c of its own");
     let output = rota(&["--socket", path, "version"]).output().unwrap();
     ends(&output, 0);
     assert!(stdout(&output).contains("rotad does not answer"));
@@ -228,7 +233,8 @@ fn e75_run_wait_passes_on_bytes_line_by_line_each_to_its_stream() {
     let output = child.wait_with_output().unwrap();
     ends(&output, 69);
     let text = stderr(&output);
-    assert!(text.starts_with("two\nrota: ") && text.contains("run 0000000000009 may go on"), "{text}");
+    assert!(text.starts_with("two\nrota: the connection to rotad was lost\n"), "{text}");
+    assert!(text.contains("still waiting") && text.contains("run 0000000000009 may go on"), "{text}");
 }
 
 #[test]

@@ -150,3 +150,6 @@ enum Reply {
     Whole(Answer),
     Stream(stream::Stream),
 }
+
+#[cfg(test)]
+mod tests;

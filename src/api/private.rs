@@ -9,6 +9,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 
 /// The way to the private socket.
 pub struct Door {
@@ -22,9 +23,14 @@ impl Door {
     }
 }
 
-/// Makes the socket and the way to it.
+/// Makes the socket and the way to it, in the first directory for passing files that can be written to.
 pub fn listen() -> io::Result<(UnixListener, Door)> {
-    let directory = nix::unistd::mkdtemp(&std::env::temp_dir().join("rotad-XXXXXX"))?;
+    let temporary = std::env::temp_dir();
+    listen_in(&temporary).or_else(|error| listen_in(Path::new("/dev/shm")).map_err(|_| error))
+}
+
+fn listen_in(parent: &Path) -> io::Result<(UnixListener, Door)> {
+    let directory = nix::unistd::mkdtemp(&parent.join("rotad-XXXXXX"))?;
     let path = directory.join("http");
     let made = UnixListener::bind(&path).and_then(|listener| {
         let socket = fs::OpenOptions::new().read(true).custom_flags(libc::O_PATH | libc::O_CLOEXEC).open(&path)?;

@@ -3,6 +3,7 @@
 //! runs, and a job that prints much is kept up with.
 
 use std::io::{self, Write};
+use std::mem;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -106,24 +107,26 @@ impl<W: Write> Writer<'_, W> {
             // Lines told or known to be lost, and the last of them.
             let mut known = tail.skipped + tail.lines.len() as u64;
             let mut last = tail.lines.last().cloned();
+            // Of those, lost since then.
+            let mut dropped = 0;
             let mut over = tail.over;
             self.lines(run, tail.skipped, tail.lines)?;
             while !over {
                 match self.wait(&events, HEARTBEAT)? {
                     Ok(TailEvent::Line(line)) => {
+                        self.dropped(run, mem::take(&mut dropped))?;
                         known += 1;
                         last = Some(line.clone());
                         self.line(run, line)?;
                     }
                     Ok(TailEvent::Dropped(count)) => {
                         known += count;
-                        self.dropped(run, count)?;
+                        dropped += count;
                     }
-                    Ok(TailEvent::Over) => over = true,
                     Err(RecvTimeoutError::Timeout) => self.out.heartbeat()?,
-                    // The run has printed its last faster than this could be told: that is still kept.
-                    Err(RecvTimeoutError::Disconnected) => {
-                        self.rest(run, tails.of(run).unwrap_or_default(), known, last.as_ref())?;
+                    // What it printed last, faster than could be told, is still kept.
+                    Ok(TailEvent::Over) | Err(RecvTimeoutError::Disconnected) => {
+                        self.rest(run, tails.of(run).unwrap_or_default(), known - dropped, last.as_ref())?;
                         over = true;
                     }
                 }
@@ -140,7 +143,7 @@ impl<W: Write> Writer<'_, W> {
         Ok(())
     }
 
-    /// What is kept of a run behind the `last` line that was told, and how many lines are missing before it.
+    /// What is kept of a run behind the `last` line that was told, and how many lines are missing before that.
     fn rest(&mut self, run: RunId, tail: Tail, known: u64, last: Option<&Line>) -> io::Result<()> {
         let told = tail.lines.iter().rposition(|line| Some(line) == last).map_or(0, |at| at + 1);
         let all = tail.skipped + tail.lines.len() as u64;
@@ -222,7 +225,7 @@ impl<W: Write> Writer<'_, W> {
         }
         self.asked = Instant::now();
         self.patience = (self.patience * 2).min(ASK_AGAIN.1);
-        for run in std::mem::take(&mut self.ending) {
+        for run in mem::take(&mut self.ending) {
             match self.ask(run) {
                 Ok(view) if view.state == "over" => self.out.record(&Record::End { end: Box::new(view) })?,
                 Err(problem) if problem.status() == 404 => self.out.record(&Record::Gone { gone: run.to_string() })?,

@@ -1,4 +1,4 @@
-//! `rota list`: every job, one line each, and below them what is wrong with files.
+//! `rota list`: every job, one line each, and below them what is wrong or doubtful in files.
 
 use jiff::Timestamp;
 
@@ -41,7 +41,11 @@ fn text(term: &Term, jobs: &[JobView], files: &[File], now: Timestamp) -> String
             table(term, ["JOB", "STATE", "NEXT", "LAST", "SCHEDULE"], rows)
         }
     };
-    for finding in files.iter().flat_map(|file| &file.findings).filter(|finding| finding.is_error()) {
+    let findings = || files.iter().flat_map(|file| &file.findings);
+    // Warnings last: an error keeps a file from taking effect.
+    for finding in
+        findings().filter(|finding| finding.is_error()).chain(findings().filter(|finding| !finding.is_error()))
+    {
         text.push('\n');
         text.push_str(&finding.text(term));
     }

@@ -43,7 +43,7 @@ struct Cli {
 enum Verb {
     /// The daemon in a few numbers
     Status(status::Status),
-    /// Every job: its state, next slot and last outcome; files with errors
+    /// Every job: its state, next slot and last outcome; then findings in files
     List(list::List),
     /// Everything that is known of one job
     Show(show::Show),

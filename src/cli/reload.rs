@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::client::Client;
 use super::findings::File;
 use super::socket::Place;
-use super::term::{Term, complain, print};
+use super::term::{Term, complain, count, print};
 use super::{Error, Exit, when};
 use crate::engine::StatusView;
 
@@ -20,9 +20,10 @@ impl Reload {
         let status: StatusView = client.post("/reload")?;
         let now = Timestamp::now();
         let next = status.next.map_or_else(String::new, |(job, at)| format!(", next {job} at {}", when::both(at, now)));
-        print(format!("{} jobs ({} disabled){next}\n", status.jobs, status.disabled))?;
+        print(format!("{} ({} disabled){next}\n", count(status.jobs, "job"), status.disabled))?;
         if status.broken_files > 0 {
-            complain(&format!("{} files are broken; their last good definitions stay live", status.broken_files));
+            let broken = count(status.broken_files, "broken file");
+            complain(&format!("{broken}: the last good definition stays live, where there is one"));
             let plain = Term { terminal: false, colour: false, width: None };
             let files: Vec<File> = client.get("/findings")?;
             for finding in files.iter().flat_map(|file| &file.findings).filter(|finding| finding.is_error()) {

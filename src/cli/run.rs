@@ -7,13 +7,17 @@ use serde::Deserialize;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::client::Client;
+use super::client::{Client, Records};
 use super::socket::Place;
-use super::term::{complain, print};
+use super::term::{complain, count, print};
 use super::{Error, Exit, outcome};
 use crate::api::record::{LineRecord, Record};
 use crate::api::route::percent_encode;
+use crate::engine::RunView;
 use crate::wire::Stream;
+
+/// Most engines that one run is waited for with.
+const ENGINES: usize = 16;
 
 /// Arguments of `rota run`.
 #[derive(Debug, clap::Args)]
@@ -44,40 +48,69 @@ impl Run {
     }
 }
 
+/// Reads the run's output until its end. An engine that dies takes its connections along and not the runs: the next one
+/// is asked for the rest.
 fn wait(client: &Client, path: &str) -> Result<Exit, Error> {
     let mut records = client.post_records(path)?;
-    let mut id = None;
-    while let Some((record, _)) = records.next().map_err(|error| lost(error, id.as_deref()))? {
-        match record {
-            Record::Run { run, .. } => {
-                if id.is_none() {
-                    detach_on_signal(run.clone())?;
-                }
-                id = Some(run);
-            }
-            Record::Line(line) => pass_on(&line),
-            Record::Dropped { dropped, .. } => {
-                complain(&format!("{dropped} lines came faster than they could be shown"))
-            }
-            Record::Skipped { skipped, .. } => complain(&format!("{skipped} lines came before these")),
-            Record::Gone { gone } => return Err(Error::new(Exit::LOST, format!("how run {gone} ended is not known"))),
-            Record::End { end } => {
-                let Some(ended) = &end.outcome else { continue };
-                let (exit, word) = outcome::exit(ended);
-                if let Some(word) = word {
-                    complain(&format!("run {} of '{}': {word}", end.run, end.job));
-                }
-                return Ok(exit);
-            }
-        }
+    let mut waiting = Waiting { run: None, dropped: 0 };
+    for _ in 0..ENGINES {
+        let error = match waiting.read(&mut records) {
+            Err(error) if error.exit() == Exit::Unavailable => error,
+            done => return done,
+        };
+        let Some(run) = &waiting.run else { return Err(error) };
+        complain(&format!("{error}\n      still waiting for run {run}; what it prints meanwhile is not shown"));
+        records =
+            client.get_records(&format!("/runs/{run}/output?follow=1&lines=0")).map_err(|error| gone(error, run))?;
     }
-    Err(lost(Error::new(Exit::Unavailable, "the connection to rotad was lost"), id.as_deref()))
+    Err(Error::new(Exit::Unavailable, "rotad does not come up again").hint("see journalctl -u rotad"))
 }
 
-fn lost(error: Error, run: Option<&str>) -> Error {
-    match run {
-        Some(run) => error.hint(format!("run {run} may go on: rota list, rota logs {run}")),
-        None => error,
+fn gone(error: Error, run: &str) -> Error {
+    error.hint(format!("run {run} may go on: rota list, rota logs {run}"))
+}
+
+/// A run that is waited for.
+struct Waiting {
+    run: Option<String>,
+    dropped: u64,
+}
+
+impl Waiting {
+    /// Passes on what comes, to the end.
+    fn read(&mut self, records: &mut Records<'_>) -> Result<Exit, Error> {
+        while let Some((record, _)) = records.next()? {
+            match record {
+                Record::Run { run, .. } => {
+                    if self.run.is_none() {
+                        detach_on_signal(run.clone())?;
+                    }
+                    self.run = Some(run);
+                }
+                Record::Line(line) => pass_on(&line),
+                Record::Dropped { dropped, .. } => self.dropped += dropped,
+                Record::Skipped { skipped, .. } => self.dropped += skipped,
+                Record::Gone { gone } => {
+                    return Err(Error::new(Exit::LOST, format!("how run {gone} ended is not known")));
+                }
+                Record::End { end } => return Ok(self.end(&end)),
+            }
+        }
+        Err(Error::new(Exit::Unavailable, "the connection to rotad was lost"))
+    }
+
+    fn end(&self, end: &RunView) -> Exit {
+        if self.dropped > 0 {
+            let lines = count(usize::try_from(self.dropped).unwrap_or(usize::MAX), "line");
+            complain(&format!(
+                "{lines} came too fast to be shown\n      hint: 'log: file' in the job's file keeps all"
+            ));
+        }
+        let (exit, word) = end.outcome.as_ref().map_or((Exit::LOST, None), outcome::exit);
+        if let Some(word) = word {
+            complain(&format!("run {} of '{}': {word}", end.run, end.job));
+        }
+        exit
     }
 }
 

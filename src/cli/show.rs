@@ -105,9 +105,9 @@ fn over(term: &Term, run: &RunView, now: Timestamp) -> String {
         let _ = write!(text, " {}", term.paint(colour, &words));
     }
     if let Some(ended) = run.ended {
-        let _ = write!(text, ", ended {}", when::both(ended, now));
+        let _ = write!(text, ", ended at {}", when::both(ended, now));
         if let Some(started) = run.started {
-            let _ = write!(text, " after {}", when::length(ended.duration_since(started)));
+            let _ = write!(text, ", after {}", when::length(ended.duration_since(started)));
         }
     }
     if let Some(seconds) = run.cpu_seconds {

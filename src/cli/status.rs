@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::client::Client;
 use super::socket::Place;
-use super::term::{Colour, Term, print, visible};
+use super::term::{Colour, Term, count, print, visible};
 use super::{Error, Exit, when};
 use crate::engine::StatusView;
 
@@ -56,7 +56,10 @@ pub fn text(term: &Term, status: &StatusView, now: Timestamp) -> String {
         line("output", &term.paint(Colour::Yellow, &dropped));
     }
     if status.engine_restarts > 0 {
-        line("engine", &term.paint(Colour::Yellow, &format!("restarted {} times", status.engine_restarts)));
+        line(
+            "engine",
+            &term.paint(Colour::Yellow, &format!("started anew {}", count(status.engine_restarts as usize, "time"))),
+        );
     }
     let colour = match (status.broken_files, status.warnings) {
         (0, 0) => Colour::Green,
@@ -64,7 +67,7 @@ pub fn text(term: &Term, status: &StatusView, now: Timestamp) -> String {
         _ => Colour::Red,
     };
     let see = if colour == Colour::Green { "" } else { " (see rota list)" };
-    let files = format!("{} broken, {} warnings{see}", status.broken_files, status.warnings);
+    let files = format!("{} broken, {}{see}", status.broken_files, count(status.warnings, "warning"));
     line("files", &term.paint(colour, &files));
     line("watch", &visible(&status.watch));
     text

@@ -76,6 +76,14 @@ pub fn visible(text: &str) -> String {
     shown
 }
 
+/// `1 file`, `2 files`.
+pub fn count(number: usize, thing: &str) -> String {
+    match number {
+        1 => format!("1 {thing}"),
+        number => format!("{number} {thing}s"),
+    }
+}
+
 /// Writes to standard output. A reader that has seen enough is no error: the program ends as if all had been read.
 pub fn print(bytes: impl AsRef<[u8]>) -> Result<(), Error> {
     let mut out = io::stdout().lock();

@@ -199,7 +199,7 @@ impl Engine {
             }
             Some(update) = self.inbox.updates.recv() => Happened::Update(update),
             Some(event) = self.inbox.capture.recv() => Happened::Output(event),
-            // Nobody is told of a daemon that does not know its jobs yet.
+            // Who asks before the first snapshot is armed waits for it: "no such job" would be a lie.
             Some(request) = self.inbox.requests.recv(), if self.ready => Happened::Asked(Box::new(request)),
             Some(ask) = self.inbox.asks.recv() => Happened::Open(ask),
             Some(event) = self.inbox.prepared.recv() => Happened::Prepared(event),

@@ -51,7 +51,7 @@ impl Tree {
             .filter_map(|entry| entry.file_name().to_str().ok().map(str::to_owned))
             .filter(|name| name.strip_prefix("run-").is_some_and(|id| RunId::parse(id).is_some()))
             .collect();
-        tree.sweep();
+        tree.tidy();
         Some(tree)
     }
 
@@ -70,10 +70,11 @@ impl Tree {
     /// Removes the cgroup of a run that is over, now or once it is empty.
     pub fn remove(&mut self, group: Group) {
         self.lingering.push(group.name);
-        self.sweep();
+        self.tidy();
     }
 
-    fn sweep(&mut self) {
+    /// Tries again to remove what was not empty: called when a child is gone.
+    pub fn tidy(&mut self) {
         self.lingering.retain(|name| match unlinkat(&self.root, name.as_str(), UnlinkatFlags::RemoveDir) {
             Ok(()) | Err(Errno::ENOENT) => false,
             Err(_) => true,

@@ -54,8 +54,10 @@ pub struct Warden {
     pub(super) mark: Option<Vec<u8>>,
     engine: Engine,
     generation: u32,
-    /// Engines in a row that died young, and those of them that never greeted.
+    /// Engines in a row that died young.
     young: u32,
+    /// An engine has greeted; before that, how many have not.
+    proven: bool,
     stillborn: u32,
     stop: Stop,
     started: Timestamp,
@@ -120,6 +122,7 @@ impl Warden {
             engine: Engine::Down { next: Instant::now() },
             generation: 0,
             young: 0,
+            proven: false,
             stillborn: 0,
             stop: Stop::No,
             started: Timestamp::now(),
@@ -266,8 +269,13 @@ impl Warden {
                 _ => {}
             }
         }
+        let mut buried = false;
         while let Some(gone) = sys::reap() {
             self.bury(gone);
+            buried = true;
+        }
+        if let (true, Some(tree)) = (buried, &mut self.tree) {
+            tree.tidy();
         }
         for user in users {
             if let Some(answer) = self.identities.take(&user) {
@@ -351,7 +359,9 @@ impl Warden {
         }
         let Engine::Up(up) = &self.engine else { return };
         let (next, young) = engine::successor(up, self.young, now);
-        self.stillborn = if up.greeted { 0 } else { self.stillborn + 1 };
+        // Once one has lived, its successors can: they are started for as long as it takes.
+        self.proven |= up.greeted;
+        self.stillborn = if self.proven { 0 } else { self.stillborn + 1 };
         self.young = young;
         self.engine = Engine::Down { next };
         if !matches!(self.stop, Stop::Leaving { .. } | Stop::Gone) {

@@ -118,6 +118,10 @@ impl<'a> Reader<'a> {
             if known.contains(&field.key) {
                 continue;
             }
+            if self.findings.len() >= MAX_FINDINGS {
+                self.untold += 1;
+                continue;
+            }
             let hint = match (nearest(field.key, known), field.key) {
                 (Some(near), _) => format!("did you mean '{near}'?"),
                 (None, "<<") => "merge keys are not supported: write the keys out".to_owned(),

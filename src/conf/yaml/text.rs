@@ -6,6 +6,9 @@ use crate::job::{Finding, Place};
 
 /// Longest file that is parsed, in bytes. The parser's worst case grows with the square of it.
 pub const MAX_FILE: usize = 64 << 10;
+/// Most brackets that are opened and not closed. The parser goes over all open ones with every token: 60,000 of them would
+/// keep it busy for ten seconds. Brackets in comments and quotes count along, which no real file comes near.
+const MAX_OPEN: i32 = 200;
 /// Longest snippet, in characters.
 const SNIPPET: usize = 120;
 
@@ -26,7 +29,24 @@ pub fn decode<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str, Finding> {
         return Err(Finding::error("nul-byte", file, format!("a NUL byte at byte {at}: this is no text file"))
             .at(Some(place_of_byte(text, at))));
     }
+    if let Some(at) = too_deep(bytes) {
+        let message = format!("more than {MAX_OPEN} brackets are opened and not closed");
+        return Err(Finding::error("yaml-syntax", file, message).at(Some(place_of_byte(text, at))));
+    }
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
+}
+
+/// Where there are more than [`MAX_OPEN`] open brackets.
+fn too_deep(bytes: &[u8]) -> Option<usize> {
+    let mut open = 0;
+    bytes.iter().position(|byte| {
+        match byte {
+            b'[' | b'{' => open += 1,
+            b']' | b'}' => open = (open - 1).max(0),
+            _ => {}
+        }
+        open > MAX_OPEN
+    })
 }
 
 /// The finding about a file longer than [`MAX_FILE`].

@@ -1,0 +1,214 @@
+//! Streams from the real tails through the real socket, with a few lines of engine that know which runs are over.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+
+use super::record::Record;
+use crate::engine::{JobView, Outcome, Refusal, Request, RunView};
+use crate::job::{JobName, OnOverlap};
+use crate::sink::Tails;
+use crate::wire::{Exit, RunId, Stream};
+
+const RUN: RunId = RunId(1);
+
+struct Endpoint {
+    socket: std::path::PathBuf,
+    tails: Tails,
+    over: Arc<Mutex<Vec<RunId>>>,
+    _directory: tempfile::TempDir,
+}
+
+fn job() -> JobName {
+    JobName::parse("a").unwrap()
+}
+
+fn run_view(run: RunId, over: bool) -> RunView {
+    let outcome = over.then_some(Outcome::Exited { exit: Exit::Code(0), success: true });
+    RunView {
+        run: run.to_string(),
+        job: job(),
+        slot: None,
+        state: if over { "over" } else { "running" }.into(),
+        pid: None,
+        started: Some(Timestamp::UNIX_EPOCH),
+        ended: None,
+        outcome,
+        cpu_seconds: None,
+        max_rss_kib: None,
+        output_bytes: BTreeMap::new(),
+        output_dropped: 0,
+        left_behind: 0,
+    }
+}
+
+fn job_view() -> JobView {
+    JobView {
+        name: job(),
+        file: "a.yaml".into(),
+        enable: true,
+        broken: false,
+        schedule: None,
+        dialect: None,
+        timezone: None,
+        next: None,
+        command: vec!["true".into()],
+        user: "nobody".into(),
+        on_overlap: OnOverlap::Skip,
+        running: Vec::new(),
+        last: None,
+        verdicts: Vec::new(),
+        labels: BTreeMap::new(),
+    }
+}
+
+impl Endpoint {
+    fn start() -> Endpoint {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("rotad.sock");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let (requests, mut inbox) = mpsc::channel(16);
+        let tails = Tails::default();
+        super::serve(listener.into(), requests, tails.clone()).unwrap();
+        let over: Arc<Mutex<Vec<RunId>>> = Arc::default();
+        let (known, feed) = (Arc::clone(&over), tails.clone());
+        thread::spawn(move || {
+            let refusal = || Refusal { code: "no".into(), message: "no".into(), hint: None };
+            while let Some(request) = inbox.blocking_recv() {
+                match request {
+                    Request::Run(run, reply) => {
+                        drop(reply.send(Ok(run_view(run, known.lock().unwrap().contains(&run)))));
+                    }
+                    Request::Job(_, reply) => drop(reply.send(Ok(job_view()))),
+                    Request::Start { reply, .. } => {
+                        feed.open(RUN, &job());
+                        // Before the answer: no line of these may be missed either.
+                        feed.push(RUN, Stream::Stdout, b"first\n", false, 1);
+                        drop(reply.send(Ok(RUN)));
+                    }
+                    _ => drop(refusal()),
+                }
+            }
+        });
+        Endpoint { socket, tails, over, _directory: directory }
+    }
+
+    fn print(&self, run: RunId, text: &[u8]) {
+        self.tails.push(run, Stream::Stdout, text, false, memchr::memchr_iter(b'\n', text).count() as u64);
+    }
+
+    fn end(&self, run: RunId) {
+        self.tails.end(run);
+        self.over.lock().unwrap().push(run);
+    }
+
+    /// The records of a request, as they come.
+    fn ask(&self, request: &str) -> impl Iterator<Item = Record> + use<> {
+        let mut stream = UnixStream::connect(&self.socket).unwrap();
+        // HTTP/1.0: no chunks between the lines.
+        write!(stream, "{request} HTTP/1.0\r\n\r\n").unwrap();
+        let lines = BufReader::new(stream).lines().map(Result::unwrap).skip_while(|line| !line.is_empty());
+        lines.filter(|line| !line.is_empty()).map(|line| serde_json::from_str(&line).unwrap())
+    }
+}
+
+/// A record in a word.
+fn word(record: Record) -> String {
+    match record {
+        Record::Run { run, .. } => format!("run {run}"),
+        Record::Line(line) => String::from_utf8_lossy(&line.bytes()).into_owned(),
+        Record::Skipped { skipped, .. } => format!("skipped {skipped}"),
+        Record::Dropped { dropped, .. } => format!("dropped {dropped}"),
+        Record::End { end } => format!("end {}", end.run),
+        Record::Gone { gone } => format!("gone {gone}"),
+    }
+}
+
+#[test]
+fn a_line_is_seen_while_its_job_runs_and_none_is_missed() {
+    let endpoint = Endpoint::start();
+    let mut words = endpoint.ask("POST /rotad/v1/jobs/a/run?follow=1").map(word);
+    let mut next = || words.next().unwrap();
+    assert_eq!(next(), format!("run {RUN}"));
+    assert_eq!(next(), "first");
+    for line in ["second", "third"] {
+        endpoint.print(RUN, format!("{line}\n").as_bytes());
+        assert_eq!(next(), line);
+    }
+    endpoint.tails.push(RUN, Stream::Stderr, b"open", true, 1);
+    endpoint.end(RUN);
+    assert_eq!(next(), "open");
+    assert_eq!(next(), format!("end {RUN}"));
+    assert_eq!(words.next(), None);
+}
+
+#[test]
+fn what_is_kept_is_given_at_once_and_cut_to_what_was_asked_for() {
+    let endpoint = Endpoint::start();
+    for id in [1, 2] {
+        endpoint.tails.open(RunId(id), &job());
+        endpoint.print(RunId(id), format!("a{id}\nb{id}\n").as_bytes());
+    }
+    endpoint.end(RunId(1));
+    let ask = |path: &str| endpoint.ask(&format!("GET /rotad/v1{path}")).map(word).collect::<Vec<_>>().join(", ");
+    let [one, two] = [RunId(1), RunId(2)];
+    assert_eq!(ask("/jobs/a/output"), format!("run {two}, a2, b2"));
+    assert_eq!(ask("/jobs/a/output?runs=2&lines=1"), format!("run {one}, b1, end {one}, run {two}, b2"));
+    assert_eq!(ask(&format!("/runs/{one}/output")), format!("run {one}, a1, b1, end {one}"));
+    assert_eq!(ask(&format!("/runs/{one}/output?follow=1&lines=0")), format!("run {one}, end {one}"));
+    assert_eq!(
+        ask(&format!("/runs/{}/output?follow=1", RunId(3)).replace("follow=1", "")),
+        format!("run {}", RunId(3))
+    );
+}
+
+#[test]
+fn following_a_job_tells_every_run_once() {
+    let endpoint = Endpoint::start();
+    let [one, two] = [RunId(1), RunId(2)];
+    endpoint.tails.open(one, &job());
+    endpoint.print(one, b"a\n");
+    let mut words = endpoint.ask("GET /rotad/v1/jobs/a/output?follow=1").map(word);
+    let mut next = || words.next().unwrap();
+    assert_eq!((next(), next()), (format!("run {one}"), "a".into()));
+    endpoint.print(one, b"b\n");
+    assert_eq!(next(), "b");
+    endpoint.tails.open(two, &job());
+    endpoint.print(two, b"c\n");
+    assert_eq!((next(), next()), (format!("run {two}"), "c".into()));
+    endpoint.end(one);
+    assert_eq!(next(), format!("end {one}"));
+    endpoint.print(two, b"d\n");
+    assert_eq!(next(), "d");
+}
+
+#[test]
+fn e74_a_reader_that_is_too_slow_is_told_how_much_it_missed() {
+    let endpoint = Endpoint::start();
+    endpoint.tails.open(RUN, &job());
+    let mut records = endpoint.ask(&format!("GET /rotad/v1/runs/{RUN}/output?follow=1"));
+    assert_eq!(word(records.next().unwrap()), format!("run {RUN}"));
+    // More than sockets and queues hold, and nobody reads.
+    let line = [vec![b'x'; 1000], vec![b'\n']].concat();
+    const LINES: u64 = 20_000;
+    for _ in 0..LINES {
+        endpoint.print(RUN, &line);
+    }
+    endpoint.end(RUN);
+    let (mut seen, mut dropped) = (0, 0);
+    for record in records {
+        match record {
+            Record::Line(_) => seen += 1,
+            Record::Dropped { dropped: count, .. } => dropped += count,
+            Record::End { .. } => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(dropped > 0 && seen > 0, "{seen} {dropped}");
+    assert_eq!(seen + dropped, LINES);
+}
