@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::clock::Now;
-use super::life::{DRAIN_LIMIT, Ladder, Leader, Life, Output, Run};
+use super::life::{DRAIN_LIMIT, Ladder, Leader, Life, Output, Run, Tail};
 use super::mark::{Context, Stop, Terms, Ticket};
 use super::{Fact, State};
 use crate::job::JobName;
@@ -48,7 +48,7 @@ impl State {
             }
             (&AdoptState::Ended { pid, at, ended }, stop) => {
                 let until = now.mono + DRAIN_LIMIT;
-                Life::Draining { leader: Leader { pid, at }, ended, stop, until, closing: false }
+                Life::Draining { leader: Leader { pid, at }, ended, stop, until, tail: Tail::Awaited }
             }
         };
         let going = self.going.entry(job.clone()).or_default();

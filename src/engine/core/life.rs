@@ -22,6 +22,8 @@ use crate::wire::{Ended, Exit};
 
 /// How long the output may follow the end of the leader: a grandchild that keeps the pipe does not keep the run.
 pub const DRAIN_LIMIT: Duration = Duration::from_secs(5);
+/// How long output may go on once everything of a stopped run was killed.
+pub const SWEEP_LIMIT: Duration = Duration::from_secs(1);
 /// How long a file of environment may take to read.
 pub const PREPARE_LIMIT: Duration = Duration::from_secs(5);
 /// How long after `SIGKILL` a run is shown as one that will not die.
@@ -85,8 +87,8 @@ pub enum Life {
         stop: Option<Stop>,
         /// No longer than that (monotonic).
         until: Duration,
-        /// That was over, and the output is being closed.
-        closing: bool,
+        /// What was done about output that does not end.
+        tail: Tail,
     },
 }
 
@@ -117,6 +119,17 @@ pub enum Ladder {
     Killed(Duration),
     /// It was killed and is still there: the kernel does not let it die.
     WillNotDie,
+}
+
+/// What is done about output that goes on after the leader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tail {
+    /// It is waited for.
+    Awaited,
+    /// The run was being stopped, and what it left was killed: that ends its output, too.
+    Swept,
+    /// It is being closed, whoever holds it.
+    Closing,
 }
 
 /// The output of a run.

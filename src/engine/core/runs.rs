@@ -5,7 +5,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::clock::Now;
-use super::life::{DEATH_LIMIT, DRAIN_LIMIT, Kept, Ladder, Leader, Life, Output, PREPARE_LIMIT, Run, Volume};
+use super::life::{
+    DEATH_LIMIT, DRAIN_LIMIT, Kept, Ladder, Leader, Life, Output, PREPARE_LIMIT, Run, SWEEP_LIMIT, Tail, Volume,
+};
 use super::mark::{Stop, Terms, Ticket, Why};
 use super::past::{Fate, Record, Rule};
 use super::{Effect, Fact, Forget, Label, Marking, State};
@@ -108,7 +110,7 @@ impl State {
             Life::Starting { .. } => (Leader { pid: 0, at: ended.at }, None),
             Life::Preparing { .. } | Life::Draining { .. } => return,
         };
-        run.state = Life::Draining { leader, ended, stop, until: now.mono + DRAIN_LIMIT.min(cap), closing: false };
+        run.state = Life::Draining { leader, ended, stop, until: now.mono + DRAIN_LIMIT.min(cap), tail: Tail::Awaited };
         self.over_if_drained(id, now);
     }
 
@@ -199,8 +201,12 @@ impl State {
                 let pid = leader.pid;
                 self.tell(Fact::WillNotDie { job, run: id, pid });
             }
-            Life::Draining { closing, until, .. } if !*closing => {
-                (*closing, *until) = (true, now.mono + DRAIN_LIMIT);
+            Life::Draining { tail: tail @ Tail::Awaited, until, stop: Some(_), .. } => {
+                (*tail, *until) = (Tail::Swept, now.mono + SWEEP_LIMIT);
+                self.kill(id, Reach::Everything);
+            }
+            Life::Draining { tail: tail @ (Tail::Awaited | Tail::Swept), until, .. } => {
+                (*tail, *until) = (Tail::Closing, now.mono + DRAIN_LIMIT);
                 self.effects.push(Effect::CloseOutput(id));
                 self.tell(Fact::OutputClosed { job, run: id });
             }
@@ -221,7 +227,8 @@ impl State {
         if let (&Life::Draining { leader, ended, stop, .. }, Output::Drained(_)) = (&run.state, run.output) {
             let outcome = run.outcome(&ended, stop);
             if stop.is_some() {
-                // What the leader left of a run that was to be gone goes too; a run that ended by itself keeps its own.
+                // Once more, for those who closed their output. What the leader left of a run that was to be gone goes, too; a run that
+                // ended by itself keeps its own.
                 self.kill(id, Reach::Everything);
             }
             self.over(id, Some((leader.pid, leader.at, ended)), outcome, Booking::Warden, now);

@@ -92,6 +92,8 @@ pub struct World {
     pub boot: bool,
     /// Jobs as they lie in conf.d, for the next engine.
     pub files: BTreeMap<JobName, Armed>,
+    /// Jobs that were taken away, and when.
+    pub away: BTreeMap<JobName, Duration>,
     /// Every run id that was ever booked as over, by this engine.
     pub over: BTreeSet<RunId>,
 }
@@ -115,6 +117,7 @@ impl World {
             generation: 0,
             boot: false,
             files: BTreeMap::new(),
+            away: BTreeMap::new(),
             over: BTreeSet::new(),
         };
         world.step(Event::Loaded { changes: vec![], complete: true });
@@ -140,12 +143,16 @@ impl World {
 
     pub fn arm(&mut self, job: Job, since: Timestamp) {
         let armed = Armed { job: Arc::new(job), since };
+        if self.away.remove(&armed.job.name).is_some_and(|when| self.now.mono >= when + LATE_LIMIT.unsigned_abs()) {
+            self.forget_history(&armed.job.name);
+        }
         self.files.insert(armed.job.name.clone(), armed.clone());
         self.step(Event::Loaded { changes: vec![Change::Armed(armed)], complete: true });
     }
 
     pub fn retire(&mut self, job: &str) {
         self.files.remove(&name(job));
+        self.away.insert(name(job), self.now.mono);
         self.step(Event::Loaded { changes: vec![Change::Retired(name(job))], complete: true });
     }
 
@@ -295,10 +302,18 @@ impl World {
         self.warden.runs.iter().filter(|(_, known)| alive(known) && mine(known)).map(|(id, _)| *id).collect()
     }
 
+    /// A job that was away for long, or while engines changed, is a new one: what ran before says nothing about it.
+    fn forget_history(&mut self, job: &JobName) {
+        self.warden.started.retain(|(name, _)| name != job);
+    }
+
     /// The engine is gone; the next one gets what the warden has.
     pub fn next_engine(&mut self) {
         self.cut = None;
         self.generation += 1;
+        for job in std::mem::take(&mut self.away).into_keys() {
+            self.forget_history(&job);
+        }
         self.over.clear();
         self.reading.clear();
         self.closed.clear();

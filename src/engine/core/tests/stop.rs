@@ -65,6 +65,21 @@ fn d63_a_grandchild_that_keeps_the_pipe_does_not_keep_the_run() {
 }
 
 #[test]
+fn d63_what_a_stopped_run_left_is_killed_before_its_output_is_closed() {
+    let (mut world, run) = running(|_| {});
+    let (_, effects) = world.state.stop_run(run, world.now);
+    world.perform(effects);
+    world.end(run, TERMED);
+    world.pass(4);
+    assert_eq!(world.warden.signals.len(), 2);
+    world.pass(1);
+    assert_eq!(world.warden.signals[2..], [(run, 9, Reach::Everything)]);
+    assert_eq!(world.closed, []);
+    world.pass(1);
+    assert_eq!(world.closed, [run]);
+}
+
+#[test]
 fn d63_not_even_a_capture_that_never_answers_keeps_it() {
     let (mut world, run) = running(|_| {});
     world.end(run, Exit::Code(0));

@@ -232,3 +232,11 @@ fn reboot_jobs_run_once_in_a_boot() {
     world.next_engine();
     assert_eq!(world.warden.started.len(), 1, "neither the run nor the mark is forgotten");
 }
+
+#[test]
+fn ten_thousand_jobs_cost_little_memory() {
+    let verdicts = 8 * size_of::<(Timestamp, Fate)>();
+    let due = size_of::<(Timestamp, JobName)>();
+    let job = size_of::<jobs::Entry>() + size_of::<JobName>() + due + verdicts + size_of::<Record>();
+    assert!(job <= 1024, "{job} bytes a job, without its name and definition");
+}
