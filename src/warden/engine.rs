@@ -12,9 +12,9 @@ use super::sys;
 use crate::wire::{self, Link, ToEngine};
 
 /// An engine that lived so long gets its successor at once; one that dies sooner is waited for, longer each time.
-const LIVED: Duration = Duration::from_secs(10);
+const LIVED: Duration = Duration::from_secs(1);
 /// The first and the longest wait.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 /// Time between two questions whether the engine is alive, where no watchdog says otherwise.
 const PING: Duration = Duration::from_secs(10);
 /// An engine that has not answered for so many intervals is hung.

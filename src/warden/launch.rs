@@ -255,9 +255,7 @@ impl Flying {
 
 /// Where the child begins.
 fn begin(launch: &mut Launch) -> ! {
-    let (step, errno) = match steps(launch) {
-        Err(failure) => failure,
-    };
+    let Err((step, errno)) = steps(launch);
     let [a, b, c, d] = errno.to_le_bytes();
     // Nobody to tell where that fails.
     let _ = child::write(launch.tell, &[step as u8, a, b, c, d]);

@@ -82,8 +82,8 @@ impl Warden {
             return self.not_started(run, failure);
         }
         let user = plan.user.clone().unwrap_or_else(|| self.config.jobs_user.clone());
-        let named = user == self.config.jobs_user || self.config.allowed_users.contains(&user);
-        if !named && !(user == "root" && self.config.allow_root_jobs) {
+        let root = user == "root" && self.config.allow_root_jobs;
+        if user != self.config.jobs_user && !self.config.allowed_users.contains(&user) && !root {
             return self.not_started(run, Failure { step: Step::Allowed, errno: 0 });
         }
         let pipes = pipe2(OFlag::O_CLOEXEC).and_then(|out| Ok((out, pipe2(OFlag::O_CLOEXEC)?)));

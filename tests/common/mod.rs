@@ -1,5 +1,6 @@
 //! A real daemon for tests: its own directory, configuration, socket and jobs, and waiting on conditions.
 #![allow(dead_code, reason = "each suite uses its part")]
+#![allow(clippy::unwrap_used, reason = "a test that finds nothing where something must be has failed")]
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
