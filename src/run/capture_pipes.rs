@@ -25,11 +25,15 @@ use crate::wire::{Link, RunId, ToWarden};
 /// How long a job may be held up by a sink that does not take its lines.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Most bytes taken in one go, so that a job that prints without end does not starve the others.
-const BITE: usize = 512 << 10;
+const BITE: usize = 128 << 10;
 /// Most bytes that [`Command::Close`] takes of a pipe: the largest size that a job can give its pipe unprivileged.
 const LAST_BITE: usize = 1 << 20;
 /// Room of a pipe that has shown itself busy, in bytes.
 const BUSY_PIPE: i32 = 256 << 10;
+/// Delivered bytes of a stream that stay in memory, so that the next engine can rebuild its tail.
+pub const RETAINED: u64 = 64 << 10;
+/// Delivered bytes beyond those that are given back at once, while the stream is busy.
+const SURPLUS: u64 = 1 << 20;
 /// The epoll token of the wake-up; pipes count from 1.
 const WAKE: u64 = 0;
 
@@ -312,6 +316,7 @@ fn take(mouth: &mut Mouth, null: &OwnedFd, most: usize) -> Option<usize> {
     match flow.take(mouth.pipe.as_fd(), most, mouth.discard) {
         Ok((taken, discarded)) => {
             mouth.discard = discarded;
+            flow.free(RETAINED, SURPLUS);
             if taken >= 64 << 10 && !mouth.busy {
                 mouth.busy = true;
                 // Fewer turns for a job that prints much. Refused where the user's pipes hold too much already: no harm.

@@ -16,20 +16,16 @@ use super::files::Begun;
 use super::{Files, Tails, Terminal};
 use crate::job::LogTarget;
 use crate::run::capture_flow::{Flow, Output, STREAMS, View};
-use crate::run::capture_pipes::{Command, Pipes};
+use crate::run::capture_pipes::{Command, Pipes, RETAINED};
 use crate::run::lines::{Frames, MAX_LINE};
 use crate::run::spool::{Intent, State};
 use crate::run::{CaptureEvent, RunLabel};
 use crate::wire::{RunId, Stream};
 
 /// Bytes of a stream handled at once.
-const BATCH: usize = 256 << 10;
-/// Delivered bytes that a spool keeps, so that the next engine can rebuild the tail.
-const RETAINED: u64 = 64 << 10;
-/// The same for all spools together, while each keeps a page at least.
+const BATCH: usize = 512 << 10;
+/// Delivered bytes that all spools together retain, while each keeps a page at least.
 const RETAINED_IN_ALL: u64 = 32 << 20;
-/// Memory given back at once while a stream is busy.
-const PUNCH: u64 = 512 << 10;
 /// Runs that are over and may still be spoken of by [`Order::Note`].
 const MOST_OVER: usize = 1024;
 
@@ -92,8 +88,6 @@ struct Served {
     output: Arc<Output>,
     /// By stream: up to here there is no newline after what is settled.
     scanned: [u64; 2],
-    /// By stream: memory before this is given back.
-    punched: [u64; 2],
     /// What could not be told at a stream's end has been tried.
     tried: [bool; 2],
 }
@@ -162,7 +156,7 @@ impl SinkThread {
     }
 
     fn know(&mut self, output: Arc<Output>) {
-        let served = Served { output, scanned: [0; 2], punched: [0; 2], tried: [false; 2] };
+        let served = Served { output, scanned: [0; 2], tried: [false; 2] };
         self.runs.insert(served.output.label.run, served);
     }
 
@@ -230,6 +224,8 @@ impl SinkThread {
             // The end of the stream, of what is kept of it, or a pause: what is being written must be certain first.
             self.land();
             view = flow.view();
+            // While the stream is busy the capture thread does this.
+            flow.free((RETAINED_IN_ALL / (self.runs.len() as u64 + 1)).clamp(4096, RETAINED), RETAINED);
         }
         if over {
             let rest = view.until - view.state.settled;
@@ -272,7 +268,6 @@ impl SinkThread {
             self.settle(served, index, moved.state);
             return true;
         }
-        self.free(served, index);
         taken > 0
     }
 
@@ -289,10 +284,22 @@ impl SinkThread {
 
     /// Waits for the batch that is being written, and settles it.
     fn land(&mut self) {
+        self.land_before(None);
+    }
+
+    /// The same, where another batch of the stream `next` is about to be written.
+    fn land_before(&mut self, next: Option<&Flow>) {
         let Some(flying) = self.flying.take() else { return };
         let Sink::Files(files) = &mut self.sink else { return };
-        let after = outcome(files.finish(), flying.after, flying.taken, flying.untold);
-        if flying.output.flows[flying.index].settle(after) {
+        let begun = files.finish();
+        let after = outcome(begun, flying.after, flying.taken, flying.untold);
+        let flow = &flying.output.flows[flying.index];
+        let wake = match next {
+            // Only a batch that is there: what was written down of it then stays true.
+            Some(next) if std::ptr::eq(next, flow) && begun == Begun::Done => flow.settle_before_intent(after),
+            _ => flow.settle(after),
+        };
+        if wake {
             self.pipes.send(Command::Room(flying.output.label.run));
         }
     }
@@ -360,7 +367,7 @@ impl SinkThread {
         if after == view.state {
             return after;
         }
-        self.land();
+        self.land_before(Some(flow));
         // Had the batch before this one failed, its bytes are dropped ones by now.
         let (before, State { dropped, untold, .. }) = (view.state, flow.view().state);
         after.dropped += dropped - before.dropped;
@@ -412,28 +419,12 @@ impl SinkThread {
                 break;
             }
         }
-        self.free(served, index);
         state
     }
 
     fn settle(&mut self, served: &mut Served, index: usize, state: State) {
         if served.output.flows[index].settle(state) {
             self.pipes.send(Command::Room(served.output.label.run));
-        }
-        self.free(served, index);
-    }
-
-    /// Gives memory of delivered bytes back.
-    fn free(&self, served: &mut Served, index: usize) {
-        let flow = &served.output.flows[index];
-        let view = flow.view();
-        let share = RETAINED_IN_ALL / (self.runs.len() as u64 + 1);
-        let until = view.state.settled.saturating_sub(share.clamp(4096, RETAINED)) / 4096 * 4096;
-        let idle = view.until - view.state.settled < MAX_LINE as u64;
-        let least = if idle { RETAINED } else { PUNCH };
-        if let Some(spool) = flow.spool.get().filter(|_| until >= served.punched[index] + least) {
-            spool.punch(served.punched[index]..until);
-            served.punched[index] = until;
         }
     }
 
