@@ -17,7 +17,8 @@ use std::thread;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::capture_flow::{Flow, Output, STREAMS};
-use super::capture_pipes::{CaptureThread, Command, Pipes, Sinks};
+use super::capture_pipes::CaptureThread;
+use super::capture_ways::{Command, Pipes, Sinks};
 use crate::conf::LogConfig;
 use crate::job::{JobName, LogTarget};
 use crate::sink::{Files, Order, Sink, SinkThread, Tails, Terminal};
@@ -69,7 +70,7 @@ impl Capture {
         let (files, file_orders) = mpsc::channel();
         let (terminal, terminal_orders) = mpsc::channel();
         let sinks = Sinks { files, terminal: terminal.clone() };
-        let (pipes, commands) = CaptureThread::pipes()?;
+        let (pipes, commands) = Pipes::new()?;
         let capture = CaptureThread::new(link, sinks.clone(), (pipes.clone(), commands))?;
         thread::Builder::new().name("capture".into()).spawn(move || capture.run())?;
         for (name, sink, orders) in [

@@ -22,6 +22,9 @@ const MOST_WHEN_CROWDED: u64 = 64 << 10;
 /// Undelivered bytes of all streams from which on each may keep little.
 const MOST_IN_ALL: u64 = 256 << 20;
 
+/// Memory is given back in whole ones.
+const PAGE: u64 = 4096;
+
 /// Both streams of a run, stdout first.
 pub const STREAMS: [Stream; 2] = [Stream::Stdout, Stream::Stderr];
 
@@ -60,6 +63,8 @@ struct Marks {
     /// Bytes that found no spool.
     lost: u64,
     state: State,
+    /// Memory of what is before this was given back.
+    punched: u64,
     /// Discarded; ahead of the settled ones, or empty.
     gap: Range<u64>,
     /// No more will come.
@@ -182,7 +187,17 @@ impl Flow {
     }
 
     /// Everything before `state.settled` is delivered or dropped. `true`: the capture thread waits for this.
-    pub fn settle(&self, mut state: State) -> bool {
+    pub fn settle(&self, state: State) -> bool {
+        self.settle_and(state, true)
+    }
+
+    /// The same, where [`Flow::intend`] will write it down in a moment: the spool's inode is locked while the capture thread
+    /// fills it, so that each write waits.
+    pub fn settle_before_intent(&self, state: State) -> bool {
+        self.settle_and(state, false)
+    }
+
+    fn settle_and(&self, mut state: State, write: bool) -> bool {
         let mut marks = self.marks();
         let before = marks.backlog();
         if marks.gap.end > state.settled && state.settled >= marks.gap.start {
@@ -195,13 +210,28 @@ impl Flow {
             };
         }
         marks.state = state;
-        if let Some(spool) = self.spool.get() {
+        if let Some(spool) = self.spool.get().filter(|_| write) {
             let _ = spool.write(&Record { state, intent: None });
         }
         self.crowd.fetch_sub(before - marks.backlog(), Ordering::Relaxed);
         let wake = marks.starved && marks.backlog() <= self.most() / 2;
         marks.starved &= !wake;
         wake
+    }
+
+    /// Gives memory of settled bytes back, except of the last `retained`, once that is `least` or more.
+    pub fn free(&self, retained: u64, least: u64) {
+        let mut marks = self.marks();
+        let from = marks.punched;
+        let until = marks.state.settled.saturating_sub(retained) / PAGE * PAGE;
+        if until < from + least {
+            return;
+        }
+        marks.punched = until;
+        drop(marks);
+        if let Some(spool) = self.spool.get() {
+            spool.punch(from..until);
+        }
     }
 
     /// Bytes received, and how many of them were dropped so far.

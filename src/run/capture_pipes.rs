@@ -6,60 +6,35 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, Sender};
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, SpliceFFlags, fcntl, splice};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::eventfd::EventFd;
 
 use super::capture_flow::{Output, STREAMS};
+use super::capture_ways::{Command, Pipes, Sinks};
 use super::spool::Spool;
-use crate::sink::Order;
 use crate::wire::{Link, RunId, ToWarden};
 
 /// How long a job may be held up by a sink that does not take its lines.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Most bytes taken in one go, so that a job that prints without end does not starve the others.
-const BITE: usize = 512 << 10;
+const BITE: usize = 128 << 10;
 /// Most bytes that [`Command::Close`] takes of a pipe: the largest size that a job can give its pipe unprivileged.
 const LAST_BITE: usize = 1 << 20;
 /// Room of a pipe that has shown itself busy, in bytes.
 const BUSY_PIPE: i32 = 256 << 10;
+/// Delivered bytes of a stream that stay in memory, so that the next engine can rebuild its tail.
+pub const RETAINED: u64 = 64 << 10;
+/// Delivered bytes beyond those that are given back at once, while the stream is busy.
+const SURPLUS: u64 = 1 << 20;
 /// The epoll token of the wake-up; pipes count from 1.
 const WAKE: u64 = 0;
-
-/// What the capture thread is told.
-pub enum Command {
-    /// These are the pipes of a run, stdout first.
-    Take(Arc<Output>, [OwnedFd; 2]),
-    /// Take what is there now, then end both streams of the run.
-    Close(RunId),
-    /// A full stream of the run has room again.
-    Room(RunId),
-    /// End the thread.
-    Stop,
-}
-
-/// The way to the capture thread; clones lead to the same.
-#[derive(Clone)]
-pub struct Pipes {
-    commands: Sender<Command>,
-    wake: Arc<EventFd>,
-}
-
-impl Pipes {
-    /// Queues a command and wakes the thread.
-    pub fn send(&self, command: Command) {
-        // Both fail only once the thread has ended, when nobody cares for the command.
-        let _ = self.commands.send(command);
-        let _ = self.wake.write(1);
-    }
-}
 
 /// The pipe of one stream.
 struct Mouth {
@@ -92,43 +67,17 @@ pub struct CaptureThread {
     next: u64,
 }
 
-/// The ways to the sink threads.
-#[derive(Clone)]
-pub struct Sinks {
-    /// Log files, and runs that go nowhere.
-    pub files: Sender<Order>,
-    /// Terminal or journal.
-    pub terminal: Sender<Order>,
-}
-
-impl Sinks {
-    /// The one of this run.
-    pub fn of(&self, output: &Output) -> &Sender<Order> {
-        match output.label.target {
-            crate::job::LogTarget::Auto => &self.terminal,
-            crate::job::LogTarget::File | crate::job::LogTarget::None => &self.files,
-        }
-    }
-
-    /// Something has changed about the run.
-    fn wake(&self, output: &Output) {
-        if !output.queued.swap(true, Ordering::AcqRel) {
-            let _ = self.of(output).send(Order::Ready(output.label.run));
-        }
-    }
-}
-
 impl CaptureThread {
     /// Made on the caller's thread, so that it can be told what fails.
     pub fn new(link: Arc<Link>, sinks: Sinks, pipes: (Pipes, Receiver<Command>)) -> io::Result<CaptureThread> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        epoll.add(pipes.0.wake.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, WAKE))?;
+        epoll.add(pipes.0.wake().as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, WAKE))?;
         let null = std::fs::OpenOptions::new().write(true).open("/dev/null")?.into();
         let (mouths, tokens) = Default::default();
         Ok(CaptureThread {
             epoll,
             commands: pipes.1,
-            wake: pipes.0.wake,
+            wake: pipes.0.wake().clone(),
             link,
             sinks,
             null,
@@ -137,13 +86,6 @@ impl CaptureThread {
             full: Vec::new(),
             next: WAKE + 1,
         })
-    }
-
-    /// The way to a thread that is yet to be made.
-    pub fn pipes() -> io::Result<(Pipes, Receiver<Command>)> {
-        let (commands, receiver) = mpsc::channel();
-        let wake = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
-        Ok((Pipes { commands, wake }, receiver))
     }
 
     /// Until [`Command::Stop`].
@@ -312,6 +254,7 @@ fn take(mouth: &mut Mouth, null: &OwnedFd, most: usize) -> Option<usize> {
     match flow.take(mouth.pipe.as_fd(), most, mouth.discard) {
         Ok((taken, discarded)) => {
             mouth.discard = discarded;
+            flow.free(RETAINED, SURPLUS);
             if taken >= 64 << 10 && !mouth.busy {
                 mouth.busy = true;
                 // Fewer turns for a job that prints much. Refused where the user's pipes hold too much already: no harm.

@@ -3,6 +3,7 @@
 pub mod capture;
 pub(crate) mod capture_flow;
 pub(crate) mod capture_pipes;
+pub(crate) mod capture_ways;
 pub(crate) mod lines;
 pub mod plan;
 pub(crate) mod spool;

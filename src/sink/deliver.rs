@@ -4,32 +4,26 @@
 //! written, write it, write down that it is done. For the terminal, which cannot be asked later what it has shown, the same
 //! line by line, so that a killed engine doubles at most the line it was writing.
 
+mod batch;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, TryRecvError};
 
-use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::files::Begun;
+use self::batch::{BATCH, Flying, note};
 use super::{Files, Tails, Terminal};
 use crate::job::LogTarget;
-use crate::run::capture_flow::{Flow, Output, STREAMS, View};
-use crate::run::capture_pipes::{Command, Pipes};
-use crate::run::lines::{Frames, MAX_LINE};
-use crate::run::spool::{Intent, State};
+use crate::run::capture_flow::{Flow, Output, STREAMS};
+use crate::run::capture_pipes::RETAINED;
+use crate::run::capture_ways::Pipes;
+use crate::run::lines::Frames;
+use crate::run::spool::Intent;
 use crate::run::{CaptureEvent, RunLabel};
-use crate::wire::{RunId, Stream};
+use crate::wire::RunId;
 
-/// Bytes of a stream handled at once.
-const BATCH: usize = 256 << 10;
-/// Delivered bytes that a spool keeps, so that the next engine can rebuild the tail.
-const RETAINED: u64 = 64 << 10;
-/// The same for all spools together, while each keeps a page at least.
-const RETAINED_IN_ALL: u64 = 32 << 20;
-/// Memory given back at once while a stream is busy.
-const PUNCH: u64 = 512 << 10;
 /// Runs that are over and may still be spoken of by [`Order::Note`].
 const MOST_OVER: usize = 1024;
 
@@ -76,24 +70,10 @@ pub struct SinkThread {
     flying: Option<Flying>,
 }
 
-/// A batch that is being written.
-struct Flying {
-    output: Arc<Output>,
-    index: usize,
-    /// Bytes of the stream in it.
-    taken: u64,
-    /// Dropped bytes that were to be told of when it was begun.
-    untold: u64,
-    /// The state once it is there.
-    after: State,
-}
-
 struct Served {
     output: Arc<Output>,
     /// By stream: up to here there is no newline after what is settled.
     scanned: [u64; 2],
-    /// By stream: memory before this is given back.
-    punched: [u64; 2],
     /// What could not be told at a stream's end has been tried.
     tried: [bool; 2],
 }
@@ -162,7 +142,7 @@ impl SinkThread {
     }
 
     fn know(&mut self, output: Arc<Output>) {
-        let served = Served { output, scanned: [0; 2], punched: [0; 2], tried: [false; 2] };
+        let served = Served { output, scanned: [0; 2], tried: [false; 2] };
         self.runs.insert(served.output.label.run, served);
     }
 
@@ -219,224 +199,6 @@ impl SinkThread {
         self.over.push_back(label.clone());
     }
 
-    /// A batch of one stream. `true`: there may be more.
-    fn step(&mut self, served: &mut Served, index: usize) -> bool {
-        let output = served.output.clone();
-        let flow = &output.flows[index];
-        let mut view = self.view(&output, index);
-        let states = [0, 1].map(|each| self.view(&output, each).state);
-        let over = states.iter().any(|state| state.over);
-        if over || view.until == view.state.settled {
-            // The end of the stream, of what is kept of it, or a pause: what is being written must be certain first.
-            self.land();
-            view = flow.view();
-        }
-        if over {
-            let rest = view.until - view.state.settled;
-            if rest > 0 || (view.last && !view.ended) {
-                let dropped = view.state.dropped + rest;
-                self.settle(served, index, State { settled: view.until, dropped, over: true, ..view.state });
-            }
-            return rest > 0;
-        }
-        let Some(length) = self.read(served, index, view) else {
-            self.land();
-            return false;
-        };
-        let last = view.last && view.state.settled + length as u64 == view.until;
-        let kept: u64 = states.iter().map(|state| state.settled - state.dropped).sum();
-        let budget = output.label.output_limit.saturating_sub(kept);
-
-        let bytes = std::mem::take(&mut self.bytes);
-        let before = view.state;
-        let after = match output.label.target {
-            LogTarget::Auto => self.show(served, index, view, Batch { bytes: &bytes[..length], last, budget }),
-            LogTarget::File | LogTarget::None => {
-                self.write(served, index, view, Batch { bytes: &bytes[..length], last, budget })
-            }
-        };
-        // Not all that is settled was in the batch: beyond the limit it is dropped unread.
-        let taken = usize::try_from(after.settled - before.settled).map_or(length, |taken| taken.min(length));
-        if after.lines > before.lines {
-            let shown = if after.over { &bytes[..limit_of(&bytes[..taken], last, budget)] } else { &bytes[..taken] };
-            self.tails.push(output.label.run, STREAMS[index], shown, last, after.lines - before.lines);
-        }
-        self.bytes = bytes;
-        if taken == 0 {
-            self.land();
-            served.scanned[index] = before.settled + length as u64;
-        }
-        // Also where nothing was taken: a gap begins here, and is passed over by settling.
-        let moved = flow.view();
-        if moved.last && !moved.ended && moved.state.settled == moved.until {
-            self.settle(served, index, moved.state);
-            return true;
-        }
-        self.free(served, index);
-        taken > 0
-    }
-
-    /// What there is of a stream, counting a batch that is being written as if it were.
-    fn view(&self, output: &Arc<Output>, index: usize) -> View {
-        let view = output.flows[index].view();
-        match &self.flying {
-            Some(flying) if flying.index == index && Arc::ptr_eq(&flying.output, output) => {
-                View { state: flying.after, ..view }
-            }
-            _ => view,
-        }
-    }
-
-    /// Waits for the batch that is being written, and settles it.
-    fn land(&mut self) {
-        let Some(flying) = self.flying.take() else { return };
-        let Sink::Files(files) = &mut self.sink else { return };
-        let after = outcome(files.finish(), flying.after, flying.taken, flying.untold);
-        if flying.output.flows[flying.index].settle(after) {
-            self.pipes.send(Command::Room(flying.output.label.run));
-        }
-    }
-
-    /// Reads a batch, unless there is nothing in it to deliver.
-    fn read(&mut self, served: &mut Served, index: usize, view: View) -> Option<usize> {
-        let State { settled, untold, .. } = view.state;
-        let flow = &served.output.flows[index];
-        if view.until == settled {
-            // A word about dropped bytes at the very end, or the passing of a gap.
-            let word = view.ended && untold > 0 && !std::mem::replace(&mut served.tried[index], true);
-            return (word || (view.last && !view.ended)).then_some(0);
-        }
-        let spool = flow.spool.get()?;
-        let length = usize::try_from(view.until - settled).map_or(BATCH, |length| length.min(BATCH));
-        let scanned = served.scanned[index];
-        if !view.last && length <= MAX_LINE && scanned > settled {
-            // A line that comes in small pieces: look at each piece once.
-            let fresh = &mut self.bytes[..(view.until - scanned) as usize];
-            let count = spool.read(scanned, fresh).ok()?;
-            if memchr::memchr(b'\n', &fresh[..count]).is_none() {
-                served.scanned[index] = view.until;
-                return None;
-            }
-        }
-        spool.read(settled, &mut self.bytes[..length]).ok()
-    }
-
-    /// A batch into the job's log file, or nowhere.
-    fn write(&mut self, served: &mut Served, index: usize, view: View, batch: Batch<'_>) -> State {
-        let label = &served.output.label;
-        let flow = &served.output.flows[index];
-        let filed = label.target == LogTarget::File;
-        let (whole, open) = prefixes(label, STREAMS[index]);
-        self.text.clear();
-        if filed && view.state.untold > 0 {
-            note(&mut self.text, label, &dropped_words(view.state.untold));
-        }
-        let mut frames = Frames::new(batch.bytes, batch.last);
-        let mut after = State { untold: 0, ..view.state };
-        let mut taken = 0;
-        while let Some(frame) = frames.next() {
-            if frames.consumed() as u64 > batch.budget {
-                after.over = true;
-                break;
-            }
-            if filed && frame.open {
-                self.text.extend_from_slice(open.as_bytes());
-                self.text.extend_from_slice(frame.bytes);
-                self.text.push(b'\n');
-            } else if filed {
-                self.text.extend_from_slice(whole.as_bytes());
-                self.text.extend_from_slice(&batch.bytes[taken..frames.consumed()]);
-            }
-            taken = frames.consumed();
-            after.lines += 1;
-        }
-        if filed && after.over {
-            note(&mut self.text, label, &over_words(label.output_limit));
-        }
-        after.settled += taken as u64;
-        if after.over {
-            (after.settled, after.dropped) = (view.until, after.dropped + view.until - after.settled);
-        }
-        if after == view.state {
-            return after;
-        }
-        self.land();
-        // Had the batch before this one failed, its bytes are dropped ones by now.
-        let (before, State { dropped, untold, .. }) = (view.state, flow.view().state);
-        after.dropped += dropped - before.dropped;
-        after.untold = untold - before.untold;
-        let Sink::Files(files) = &mut self.sink else { return after };
-        let begun = match self.text.is_empty() {
-            true => Begun::Done,
-            false => files.append(&label.job, &mut self.text, |place| flow.intend(place.intent(after))),
-        };
-        if begun == Begun::Flying {
-            let output = served.output.clone();
-            self.flying = Some(Flying { output, index, taken: taken as u64, untold, after });
-            return after;
-        }
-        let after = outcome(begun, after, taken as u64, untold);
-        self.settle(served, index, after);
-        after
-    }
-
-    /// A batch onto the terminal, settled after each line.
-    fn show(&mut self, served: &mut Served, index: usize, view: View, batch: Batch<'_>) -> State {
-        let output = served.output.clone();
-        let label = &output.label;
-        let mut state = view.state;
-        let Sink::Terminal(terminal) = &mut self.sink else { return state };
-        if state.untold > 0 && terminal.note(label, &dropped_words(state.untold)) {
-            state.untold = 0;
-            output.flows[index].settle(state);
-        }
-        let mut frames = Frames::new(batch.bytes, batch.last);
-        while let Some(frame) = frames.next() {
-            let settled = view.state.settled + frames.consumed() as u64;
-            if frames.consumed() as u64 > batch.budget {
-                let _ = terminal.note(label, &over_words(label.output_limit));
-                let dropped = state.dropped + view.until - state.settled;
-                state = State { settled: view.until, dropped, over: true, ..state };
-            } else {
-                let length = settled - state.settled;
-                if !terminal.line(label, STREAMS[index], frame) {
-                    state.dropped += length;
-                    state.untold += length;
-                }
-                (state.settled, state.lines) = (settled, state.lines + 1);
-            }
-            if output.flows[index].settle(state) {
-                self.pipes.send(Command::Room(label.run));
-            }
-            if state.over {
-                break;
-            }
-        }
-        self.free(served, index);
-        state
-    }
-
-    fn settle(&mut self, served: &mut Served, index: usize, state: State) {
-        if served.output.flows[index].settle(state) {
-            self.pipes.send(Command::Room(served.output.label.run));
-        }
-        self.free(served, index);
-    }
-
-    /// Gives memory of delivered bytes back.
-    fn free(&self, served: &mut Served, index: usize) {
-        let flow = &served.output.flows[index];
-        let view = flow.view();
-        let share = RETAINED_IN_ALL / (self.runs.len() as u64 + 1);
-        let until = view.state.settled.saturating_sub(share.clamp(4096, RETAINED)) / 4096 * 4096;
-        let idle = view.until - view.state.settled < MAX_LINE as u64;
-        let least = if idle { RETAINED } else { PUNCH };
-        if let Some(spool) = flow.spool.get().filter(|_| until >= served.punched[index] + least) {
-            spool.punch(served.punched[index]..until);
-            served.punched[index] = until;
-        }
-    }
-
     fn note(&mut self, label: &RunLabel, text: &str) {
         self.land();
         match &mut self.sink {
@@ -451,57 +213,4 @@ impl SinkThread {
             }
         }
     }
-}
-
-/// Bytes of a stream to deliver.
-struct Batch<'a> {
-    bytes: &'a [u8],
-    /// They are not continued: a rest without newline is a line.
-    last: bool,
-    /// Bytes that the run may still have kept.
-    budget: u64,
-}
-
-/// The state after a batch of `taken` bytes, begun when `untold` ones were to be told of, by what has become of it.
-fn outcome(begun: Begun, after: State, taken: u64, untold: u64) -> State {
-    match begun {
-        Begun::Done | Begun::Flying => after,
-        Begun::Failed => State { dropped: after.dropped + taken, untold: untold + taken, ..after },
-    }
-}
-
-/// Bytes of whole lines within `budget`.
-fn limit_of(bytes: &[u8], last: bool, budget: u64) -> usize {
-    let mut frames = Frames::new(bytes, last);
-    let mut taken = 0;
-    while frames.next().is_some() && frames.consumed() as u64 <= budget {
-        taken = frames.consumed();
-    }
-    taken
-}
-
-/// What leads each line in a log file, for lines and for pieces of lines (`out+`). Nothing that a job prints can begin a
-/// line there (CVE-2023-28486).
-fn prefixes(label: &RunLabel, stream: Stream) -> (String, String) {
-    let word = match stream {
-        Stream::Stdout => "out",
-        Stream::Stderr => "err",
-    };
-    let lead = format!("{:.3} {} {word}", Timestamp::now(), label.run);
-    (format!("{lead} "), format!("{lead}+ "))
-}
-
-/// A line of rotad's own in a log file.
-fn note(to: &mut Vec<u8>, label: &RunLabel, text: &str) {
-    to.extend_from_slice(format!("{:.3} {} rotad: ", Timestamp::now(), label.run).as_bytes());
-    super::escape::escape(text.as_bytes(), to);
-    to.push(b'\n');
-}
-
-fn dropped_words(bytes: u64) -> String {
-    format!("{bytes} bytes of output dropped")
-}
-
-fn over_words(limit: u64) -> String {
-    format!("the run's output is over its limit of {limit} bytes; what follows is dropped")
 }
