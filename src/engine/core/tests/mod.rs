@@ -14,9 +14,10 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use super::*;
+use crate::conf::Change;
 use crate::job::{Armed, Job, JobName, Limits, OnOverlap, Program};
 use crate::schedule::{Dialect, Schedule};
-use crate::wire::{Adopt, AdoptState, Ended, Exit, MAX_CONTEXT, MAX_MARK, Reach};
+use crate::wire::{Adopt, AdoptState, Ended, Exit, Failure, MAX_CONTEXT, MAX_MARK, Reach};
 
 /// 2026-11-20T12:00:00Z, a whole hour.
 pub const T0: i64 = 1_795_176_000;
