@@ -76,8 +76,15 @@ impl State {
         }
     }
 
-    /// The first snapshot is whole: what waited for runs that are over by now may start.
+    /// The first snapshot is whole: requests that wait are known to the capture again, and what waited for runs that are
+    /// over by now may start.
     pub(super) fn start_waiting_strays(&mut self, now: Now) {
+        let waiting = self.going.iter().filter_map(|(name, going)| Some((name, going.waiting.as_ref()?)));
+        let requests = waiting.filter(|(_, ticket)| ticket.slot.is_none());
+        let requests = requests.filter_map(|(name, ticket)| Some((ticket.run, self.jobs.get(name)?.job.clone())));
+        for (run, job) in requests.collect::<Vec<_>>() {
+            self.expect(run, &job.name, &Terms::of(&job));
+        }
         let idle = self.going.iter().filter(|(_, going)| going.runs.is_empty());
         let idle: Vec<JobName> = idle.map(|(name, _)| name.clone()).collect();
         for name in idle {

@@ -23,6 +23,9 @@ impl State {
             self.book(&job.name, slot, slot, Fate::Ran(ticket.run));
         }
         let id = ticket.run;
+        if ticket.slot.is_some() || kept == Kept::ByMark {
+            self.expect(id, &job.name, &Terms::of(&job));
+        }
         let prepare = job.environment_file.is_some();
         let state = if prepare {
             Life::Preparing { job: job.clone(), until: now.mono + PREPARE_LIMIT, kept }
@@ -70,8 +73,13 @@ impl State {
             let message = format!("program, arguments and environment are more than {} KiB", MAX_MESSAGE >> 10);
             return self.could_not_start(id, message, now);
         }
-        self.effects.push(Effect::Expect(label(id, run)));
         self.send(start);
+    }
+
+    /// Has the capture await output. Whoever asked for a run may follow it from the moment that it has its id, so a request
+    /// that waits is awaited from then on, too.
+    pub(super) fn expect(&mut self, run: RunId, job: &JobName, terms: &Terms) {
+        self.effects.push(Effect::Expect(label(run, job, terms)));
     }
 
     /// A run of which the warden was never told will not start.
@@ -287,6 +295,7 @@ impl State {
         if let Some(slot) = ticket.slot {
             return self.book(name, slot, slot, fate);
         }
+        self.effects.push(Effect::AbandonOutput(ticket.run));
         let message = match fate {
             Fate::Superseded => "a newer slot took its place while it waited".into(),
             Fate::Skipped(rule) => format!("it waited for a run to end, and was dropped ({})", rule.code()),
@@ -312,7 +321,7 @@ impl State {
 
     /// What the capture must know of a run.
     pub fn label(&self, id: RunId) -> Option<Label> {
-        self.runs.get(&id).map(|run| label(id, run))
+        self.runs.get(&id).map(|run| label(id, &run.job, &run.terms))
     }
 
     fn waiting_for(&self, id: RunId) -> Option<Ticket> {
@@ -332,7 +341,6 @@ pub(super) enum Booking {
     Here,
 }
 
-/// What the capture must know of a run.
-fn label(id: RunId, run: &Run) -> Label {
-    Label { run: id, job: run.job.clone(), log: run.terms.log, output_limit: run.terms.output_limit }
+fn label(run: RunId, job: &JobName, terms: &Terms) -> Label {
+    Label { run, job: job.clone(), log: terms.log, output_limit: terms.output_limit }
 }

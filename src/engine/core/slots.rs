@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::clock::{ClockJump, LATE_LIMIT, Now};
 use super::jobs::before;
 use super::life::Kept;
-use super::mark::{Ticket, Why};
+use super::mark::{Terms, Ticket, Why};
 use super::past::{Fate, Rule};
 use super::{Fact, Marking, State};
 use crate::conf::Change;
@@ -151,6 +151,9 @@ impl State {
     pub(super) fn enter(&mut self, job: &std::sync::Arc<crate::job::Job>, ticket: Ticket, going: usize, now: Now) {
         match job.on_overlap {
             OnOverlap::Queue | OnOverlap::Replace if going > 0 => {
+                if ticket.slot.is_none() {
+                    self.expect(ticket.run, &job.name, &Terms::of(job));
+                }
                 self.wait(&job.name, ticket, now);
                 if job.on_overlap == OnOverlap::Replace {
                     self.stop_all(&job.name, Why::Replaced, now);

@@ -14,9 +14,10 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use super::*;
+use crate::conf::Change;
 use crate::job::{Armed, Job, JobName, Limits, OnOverlap, Program};
 use crate::schedule::{Dialect, Schedule};
-use crate::wire::{Adopt, AdoptState, Ended, Exit, MAX_CONTEXT, MAX_MARK, Reach};
+use crate::wire::{Adopt, AdoptState, Ended, Exit, Failure, MAX_CONTEXT, MAX_MARK, Reach};
 
 /// 2026-11-20T12:00:00Z, a whole hour.
 pub const T0: i64 = 1_795_176_000;
@@ -85,6 +86,8 @@ pub struct World {
     pub facts: Vec<Fact>,
     pub reading: Vec<RunId>,
     pub closed: Vec<RunId>,
+    /// Runs whose output this engine's capture awaits.
+    pub expected: BTreeSet<RunId>,
     pub sent: usize,
     /// Messages that still reach the warden before the engine dies.
     pub cut: Option<usize>,
@@ -112,6 +115,7 @@ impl World {
             facts: Vec::new(),
             reading: Vec::new(),
             closed: Vec::new(),
+            expected: BTreeSet::new(),
             sent: 0,
             cut: None,
             generation: 0,
@@ -165,6 +169,9 @@ impl World {
         for effect in effects {
             match effect {
                 Effect::Send(message) => {
+                    if let ToWarden::Start(start) = &message {
+                        assert!(self.expected.contains(&start.run), "its output would be lost");
+                    }
                     if self.cut == Some(0) {
                         continue;
                     }
@@ -180,7 +187,8 @@ impl World {
                     }
                     self.facts.push(*fact);
                 }
-                Effect::Expect(_) | Effect::AbandonOutput(_) => {}
+                Effect::Expect(label) => assert!(self.expected.insert(label.run), "expected twice: {label:?}"),
+                Effect::AbandonOutput(run) => drop(self.expected.remove(&run)),
             }
         }
     }
@@ -317,6 +325,7 @@ impl World {
         self.over.clear();
         self.reading.clear();
         self.closed.clear();
+        self.expected.clear();
         self.state = State::new(setting(self.generation, self.warden.mark.clone(), self.boot, T0), self.now);
         for (run, known) in self.warden.runs.clone() {
             let adopt = Adopt { run, context: known.context, state: known.state, spools: vec![] };

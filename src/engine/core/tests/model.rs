@@ -192,7 +192,7 @@ fn close(world: &mut World) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn d70_d71_d72_one_verdict_one_outcome_never_two_runs(moves in moves(false, false, false)) {
