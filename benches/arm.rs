@@ -104,13 +104,15 @@ impl Daemon {
             .stderr(fs::File::create(&told).expect("stderr"))
             .spawn()
             .expect("rotad");
+        let mut daemon = Daemon { child, told, cold: Duration::MAX };
         let mut buffer = [0; 4096];
-        loop {
+        while daemon.cold == Duration::MAX {
             let length = socket.recv(&mut buffer).expect("a message");
             if String::from_utf8_lossy(&buffer[..length]).contains("READY=1") {
-                return Daemon { child, told, cold: start.elapsed() };
+                daemon.cold = start.elapsed();
             }
         }
+        daemon
     }
 
     fn warden(&self) -> u32 {
