@@ -8,12 +8,18 @@ use crate::job::LogTarget;
 use crate::run::RunLabel;
 
 impl Engine {
-    /// Does the effects of a step.
+    /// Does the effects of a step: first, and in their order, those that the warden waits for. The rest stays within the
+    /// engine and is done before the warden's answers are heard.
     pub(super) fn perform(&mut self, effects: Vec<Effect>) -> Result<(), Broken> {
+        for effect in &effects {
+            if let Effect::Send(message) = effect {
+                self.send(message)?;
+            }
+        }
         let mut facts = Vec::new();
         for effect in effects {
             match effect {
-                Effect::Send(message) => self.send(&message)?,
+                Effect::Send(_) => {}
                 Effect::Expect(label) => self.capture.expect(self.run_label(&label)),
                 Effect::ReadEnvironment { run, job } => {
                     let (opener, trust, prepared) = (self.opener.clone(), self.trust, self.prepared.clone());
