@@ -16,6 +16,7 @@ mod ask;
 mod boot;
 pub mod core;
 mod greet;
+mod journal;
 mod opener;
 mod outbox;
 mod perform;

@@ -1,5 +1,5 @@
-//! Where the engine's own lines go: standard error, by a thread of its own, so that nobody who does not read can hold up
-//! the loop. What the thread cannot take is counted and said later.
+//! Where the engine's own lines go: the journal where standard error is its stream, else standard error; by a thread of
+//! its own, so that nobody who does not read can hold up the loop. What the thread cannot take is counted and said later.
 
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal, Write};
@@ -16,6 +16,7 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
+use super::journal::{Journal, Said};
 use crate::warden::say::stderr_is_journal;
 
 /// Lines that wait for a slow reader.
@@ -25,7 +26,7 @@ const LINES: usize = 4096;
 pub fn start(debug: bool) {
     let (lines, waiting) = sync_channel(LINES);
     let lost = Arc::new(AtomicU64::new(0));
-    let voice = Voice { lines, lost: lost.clone(), style: Style::find() };
+    let voice = Voice { lines, lost: lost.clone() };
     let level = if debug { LevelFilter::DEBUG } else { LevelFilter::INFO };
     let spawned = thread::Builder::new().name("voice".into()).spawn(move || speak(&waiting, &lost));
     if spawned.is_ok() {
@@ -45,21 +46,29 @@ pub fn last_word(why: &dyn fmt::Display) {
     let _ = writeln!(io::stderr(), "{}the engine ends: {why}", Style::find().lead(Level::ERROR));
 }
 
-fn speak(waiting: &Receiver<String>, lost: &AtomicU64) {
-    while let Ok(line) = waiting.recv() {
-        let mut stderr = io::stderr();
-        let _ = stderr.write_all(line.as_bytes());
+fn speak(waiting: &Receiver<Said>, lost: &AtomicU64) {
+    let style = Style::find();
+    let journal = matches!(style, Style::Journal).then(Journal::connect).flatten();
+    let say = |said: &Said| match &journal {
+        Some(journal) => journal.write(said),
+        None => {
+            let line = format!("{}{}\n", style.lead(said.level.unwrap_or(Level::INFO)), said.text);
+            let _ = io::stderr().write_all(line.as_bytes());
+        }
+    };
+    while let Ok(said) = waiting.recv() {
+        say(&said);
         let missing = lost.swap(0, Ordering::Relaxed);
         if missing > 0 {
-            let _ = writeln!(stderr, "rotad: warning: {missing} lines were dropped, nobody read them");
+            let text = format!("{missing} lines were dropped, nobody read them");
+            say(&Said { level: Some(Level::WARN), text, code: Some("dropped".into()), ..Said::default() });
         }
     }
 }
 
 struct Voice {
-    lines: SyncSender<String>,
+    lines: SyncSender<Said>,
     lost: Arc<AtomicU64>,
-    style: Style,
 }
 
 /// For whom the lines are.
@@ -114,26 +123,36 @@ impl Style {
 
 impl<S: Subscriber> Layer<S> for Voice {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let mut message = Message(String::new());
-        event.record(&mut message);
+        let mut said = Hearing(Said { level: Some(*event.metadata().level()), ..Said::default() });
+        event.record(&mut said);
         // A job's name or a file's text must not make a line of its own, nor speak to the terminal.
-        let text = message.0.replace(|c: char| c.is_control(), " ");
-        let line = format!("{}{text}\n", self.style.lead(*event.metadata().level()));
-        if let Err(TrySendError::Full(_)) = self.lines.try_send(line) {
+        said.0.text = said.0.text.replace(|c: char| c.is_control(), " ");
+        if let Err(TrySendError::Full(_)) = self.lines.try_send(said.0) {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
 
-/// The sentence of an event, and the error beside it; the other fields are for the journal.
-struct Message(String);
+/// Takes an event apart: the sentence with the error behind it, and the fields that the journal keeps.
+struct Hearing(Said);
 
-impl Visit for Message {
+impl Visit for Hearing {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         let _ = match field.name() {
-            "message" => write!(self.0, "{value:?}"),
-            "error" => write!(self.0, ": {value:?}"),
+            "message" => write!(self.0.text, "{value:?}"),
+            "error" => write!(self.0.text, ": {value:?}"),
             _ => Ok(()),
         };
+        let kept = match field.name() {
+            "job" => &mut self.0.job,
+            "run" => &mut self.0.run,
+            "code" => &mut self.0.code,
+            _ => return,
+        };
+        *kept = Some(format!("{value:?}"));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.record_debug(field, &format_args!("{value}"));
     }
 }

@@ -18,7 +18,7 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from
 /// Time between two questions whether the engine is alive, where no watchdog says otherwise.
 const PING: Duration = Duration::from_secs(10);
 /// An engine that has not answered for so many intervals is hung.
-const PATIENCE: u32 = 3;
+const PATIENCE: u32 = 2;
 /// Messages that wait for a slow engine; with so many nothing more is read from it.
 pub const OUTBOX: usize = 20_000;
 
@@ -155,9 +155,10 @@ pub fn successor(up: &Up, young: u32, now: Instant) -> (Instant, u32) {
     (now + wait, young + 1)
 }
 
-/// Time between two questions: a third of the watchdog's time, so that [`PATIENCE`] intervals are within it.
+/// Time between two questions. From an answer to the next question one interval passes, from that to the verdict
+/// [`PATIENCE`] more, and one is left before systemd's own time for the service is over.
 pub fn interval() -> Duration {
-    notify::watchdog().map_or(PING, |time| (time / (PATIENCE + 1)).min(PING))
+    notify::watchdog().map_or(PING, |time| (time / (PATIENCE + 2)).min(PING))
 }
 
 fn encode<M: Serialize>(message: &M) -> io::Result<Vec<u8>> {
