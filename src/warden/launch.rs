@@ -22,7 +22,7 @@ use nix::unistd::pipe2;
 
 use super::identity::Identity;
 use super::sys::{self, Child, Strings, child};
-use crate::wire::{Failure, Limit, Plan, Step};
+use crate::wire::{Failure, Limit, MAX_RUNS, Plan, Step};
 
 /// What `PATH` is where a plan gives none.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -88,6 +88,12 @@ impl Inheritance {
     /// The hard limit on open files that the daemon was started with.
     pub fn open_files(&self) -> u64 {
         self.limits.iter().find(|(which, ..)| *which == Resource::RLIMIT_NOFILE as c_int).map_or(1024, |limit| limit.2)
+    }
+
+    /// Most runs at once: each may take six descriptors, and the warden keeps some to go on with. A message whose descriptors
+    /// find no room would cost it the engine.
+    pub fn room(&self) -> usize {
+        usize::try_from(self.open_files().saturating_sub(32) / 6).unwrap_or(MAX_RUNS).min(MAX_RUNS)
     }
 
     /// The limits of a run: the daemon's own with the plan's laid over.
