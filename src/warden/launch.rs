@@ -11,8 +11,10 @@
 
 use std::convert::Infallible;
 use std::ffi::{CString, c_int};
+use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -47,8 +49,8 @@ pub struct Inheritance {
     pub(super) null: OwnedFd,
     /// No descriptor of the warden reaches this number.
     pub(super) highest: c_int,
-    /// Children may work in the warden's memory.
-    share_memory: bool,
+    /// `fs.suid_dumpable`, open: it may be changed at any time.
+    suid_dumpable: Option<File>,
 }
 
 impl Inheritance {
@@ -73,7 +75,6 @@ impl Inheritance {
         let adjusted = std::fs::read_to_string("/proc/self/oom_score_adj").unwrap_or_default();
         let null = nix::fcntl::open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, nix::sys::stat::Mode::empty())?;
         let highest = c_int::try_from(getrlimit(Resource::RLIMIT_NOFILE)?.1).unwrap_or(c_int::MAX).min(1 << 20);
-        let suid_dumpable = std::fs::read_to_string("/proc/sys/fs/suid_dumpable").unwrap_or_default();
         let oom_protected = adjusted.trim().parse::<i32>().is_ok_and(|adjusted| adjusted < 0);
         Ok(Inheritance {
             limits,
@@ -81,8 +82,15 @@ impl Inheritance {
             oom_protected,
             null,
             highest,
-            share_memory: may_share(suid_dumpable.trim(), oom_protected),
+            suid_dumpable: File::open("/proc/sys/fs/suid_dumpable").ok(),
         })
+    }
+
+    /// Whether the next child may work in the warden's memory.
+    fn share_memory(&self) -> bool {
+        let mut now = [0; 4];
+        let length = self.suid_dumpable.as_ref().and_then(|file| file.read_at(&mut now, 0).ok()).unwrap_or(0);
+        may_share(now.get(..length).unwrap_or_default(), self.oom_protected)
     }
 
     /// The hard limit on open files that the daemon was started with.
@@ -123,8 +131,8 @@ impl Inheritance {
 /// Whether children may work in the warden's memory. Not where `fs.suid_dumpable` opens it to the user whom they become,
 /// and not where they give up a protection from the OOM killer: the kernel keeps `oom_score_adj` the same for all processes
 /// that share memory, so the warden would lose its own with the first run.
-fn may_share(suid_dumpable: &str, oom_protected: bool) -> bool {
-    matches!(suid_dumpable, "0" | "2") && !oom_protected
+fn may_share(suid_dumpable: &[u8], oom_protected: bool) -> bool {
+    matches!(suid_dumpable.trim_ascii(), b"0" | b"2") && !oom_protected
 }
 
 /// A plan made ready: after the start of the child nothing is left to be computed. All that the child uses is in here.
@@ -231,7 +239,7 @@ impl Launch {
         self.stdio = [inheritance.null.as_raw_fd(), stdout.as_raw_fd(), stderr.as_raw_fd()];
         self.tell = tell.as_raw_fd();
         let child =
-            signals_blocked(|| sys::spawn(self, begin, inheritance.share_memory)).map_err(failed(Step::Fork))?;
+            signals_blocked(|| sys::spawn(self, begin, inheritance.share_memory())).map_err(failed(Step::Fork))?;
         let child =
             child.map_err(|error| Failure { step: Step::Fork, errno: error.raw_os_error().unwrap_or(libc::EIO) })?;
         // `outputs`, `door` and `tell` close here; the child has its own.
@@ -375,9 +383,9 @@ mod tests {
 
     #[test]
     fn h112_a_protection_from_the_oom_killer_is_not_given_up_through_shared_memory() {
-        assert!(may_share("0", false) && may_share("2", false));
-        assert!(!may_share("1", false) && !may_share("", false));
-        assert!(!may_share("0", true) && !may_share("2", true));
+        assert!(may_share(b"0\n", false) && may_share(b"2\n", false));
+        assert!(!may_share(b"1\n", false) && !may_share(b"", false));
+        assert!(!may_share(b"0\n", true) && !may_share(b"2\n", true));
     }
 
     #[test]

@@ -191,6 +191,7 @@ pub fn attribute(file: BorrowedFd<'_>, name: &CStr) -> Option<Vec<u8>> {
 
 /// recvmsg(2) of one packet: its length, whether it was cut, and its descriptors, all of them owned also when it was cut:
 /// nix hands out none then, and those that did fit would stay open for good.
+#[allow(clippy::unnecessary_cast, reason = "the widths differ between C libraries")]
 pub fn receive(
     socket: BorrowedFd<'_>,
     buffer: &mut [u8],
