@@ -72,6 +72,8 @@ impl Birth<'_> {
             child::prove_identity(identity.uid, identity.gid, &identity.groups, room)?;
         }
         child::die_with_parent()?;
+        // It executes nothing; whoever takes it over shall not gain anything by a set-uid program.
+        child::set_no_new_privs()?;
         child::set_umask(0o027);
         child::close_on_exec_from(4, highest);
         child::reset_signals()?;

@@ -43,6 +43,8 @@ pub struct Up {
     outbox: VecDeque<(Vec<u8>, Vec<OwnedFd>)>,
     /// It has said Hello in our version.
     pub greeted: bool,
+    /// It has closed its end: polled, that would be an event for ever.
+    pub mute: bool,
     since: Instant,
     count: u64,
     asked: Option<Instant>,
@@ -68,6 +70,7 @@ impl Up {
             link,
             outbox: VecDeque::new(),
             greeted: false,
+            mute: false,
             since: now,
             count: 0,
             asked: None,
@@ -87,6 +90,14 @@ impl Up {
         let fds = fds.iter().map(BorrowedFd::try_clone_to_owned).collect::<io::Result<_>>()?;
         self.outbox.push_back((packet, fds));
         Ok(())
+    }
+
+    /// The same, once it is up. An engine that cannot be told (there are no descriptors left, say) would wait for ever: it
+    /// is ended, and its successor told everything anew. One that is already gone is seen by the reaper.
+    pub fn tell_or_kill(&mut self, message: &ToEngine, fds: &[BorrowedFd<'_>]) {
+        if self.tell(message, fds).is_err_and(|error| error.kind() != io::ErrorKind::BrokenPipe) {
+            self.kill();
+        }
     }
 
     /// Sends what waits, as far as there is room.
@@ -118,10 +129,10 @@ impl Up {
     }
 
     /// Asks.
-    pub fn ask(&mut self, now: Instant) -> io::Result<()> {
+    pub fn ask(&mut self, now: Instant) {
         self.count += 1;
         self.asked = Some(now);
-        self.tell(&ToEngine::Ping { count: self.count }, &[])
+        self.tell_or_kill(&ToEngine::Ping { count: self.count }, &[]);
     }
 
     /// It has answered. `false` for an answer to no question.
@@ -155,10 +166,10 @@ pub fn successor(up: &Up, young: u32, now: Instant) -> (Instant, u32) {
     (now + wait, young + 1)
 }
 
-/// Time between two questions. From an answer to the next question one interval passes, from that to the verdict
-/// [`PATIENCE`] more, and one is left before systemd's own time for the service is over.
+/// Time between two questions: a fifth of the watchdog's time. A hung engine is known after one interval and [`PATIENCE`]
+/// more, so that it is replaced well before systemd would end the warden, and all jobs with it.
 pub fn interval() -> Duration {
-    notify::watchdog().map_or(PING, |time| (time / (PATIENCE + 2)).min(PING))
+    notify::watchdog().map_or(PING, |time| (time / (PATIENCE + 3)).min(PING))
 }
 
 fn encode<M: Serialize>(message: &M) -> io::Result<Vec<u8>> {
@@ -186,7 +197,7 @@ mod tests {
         assert_eq!(engine.pulse(now), Pulse::Wait(now + interval()));
         let asked = now + interval();
         assert_eq!(engine.pulse(asked), Pulse::Ask);
-        engine.ask(asked).unwrap();
+        engine.ask(asked);
         assert!(!engine.answered(7), "an answer to no question");
         let late = asked + interval() * PATIENCE;
         assert_eq!(engine.pulse(late), Pulse::Hung);
@@ -194,6 +205,25 @@ mod tests {
         assert_eq!(engine.pulse(late), Pulse::Wait(late + interval() * PATIENCE));
         assert!(engine.answered(1));
         assert!(matches!(engine.pulse(late), Pulse::Wait(_)));
+    }
+
+    #[test]
+    fn h107_an_engine_that_cannot_be_told_is_replaced_and_one_that_is_gone_is_left_to_the_reaper() {
+        let mut child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+        let (ours, other) = Link::pair().unwrap();
+        let mut engine = Up::new(child.id().cast_signed(), ours, Instant::now());
+        drop(other);
+        engine.tell_or_kill(&ToEngine::Reload, &[]);
+        assert!(child.try_wait().unwrap().is_none());
+        // Whatever keeps a message from being sent: here it is too long.
+        let adopt = wire::Adopt {
+            run: wire::RunId(1),
+            context: vec![0; wire::MAX_MESSAGE],
+            state: wire::AdoptState::Starting,
+            spools: Vec::new(),
+        };
+        engine.tell_or_kill(&ToEngine::Adopt(Box::new(adopt)), &[]);
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&child.wait().unwrap()), Some(libc::SIGKILL));
     }
 
     #[test]

@@ -4,15 +4,17 @@
 //! Everything is prepared before the child is made ([`Launch::prepare`]): strings, arrays, numbers. The child works in the
 //! warden's memory until it execs ([`sys::spawn`] says why and how), so from the change of user on that memory must be
 //! closed to the user: signals are blocked until the last step, and the memory is not dumpable, which is what ptrace(2)
-//! and /proc/PID/mem go by. A system that makes such processes dumpable (`fs.suid_dumpable=1`) gets copies instead.
+//! and /proc/PID/mem go by. Where that cannot be had, children get copies instead ([`may_share`]).
 //!
 //! A failure in the child comes back as (step, errno) through a pipe that closes at exec; nobody waits for that, the next
 //! start goes ahead.
 
 use std::convert::Infallible;
 use std::ffi::{CString, c_int};
+use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -22,10 +24,16 @@ use nix::unistd::pipe2;
 
 use super::identity::Identity;
 use super::sys::{self, Child, Strings, child};
-use crate::wire::{Failure, Limit, Plan, Step};
+use crate::wire::{Failure, Limit, MAX_RUNS, Plan, Step};
 
 /// What `PATH` is where a plan gives none.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Most arguments, variables and limits of a plan together: an empty one takes a byte of a message, but far more here.
+const MAX_STRINGS: usize = 8192;
+/// Longest name of a program that is looked for in PATH (`NAME_MAX`), and longest PATH: each place takes as much memory as
+/// the name, so that two long ones would make gigabytes of one message.
+const MAX_NAME: usize = 255;
+const MAX_PATH: usize = 16 << 10;
 /// Exit code of a child that did not get to exec. The step is told through the pipe.
 pub(super) const NOT_STARTED: c_int = 226;
 
@@ -41,8 +49,8 @@ pub struct Inheritance {
     pub(super) null: OwnedFd,
     /// No descriptor of the warden reaches this number.
     pub(super) highest: c_int,
-    /// Children may work in the warden's memory.
-    share_memory: bool,
+    /// `fs.suid_dumpable`, open: it may be changed at any time.
+    suid_dumpable: Option<File>,
 }
 
 impl Inheritance {
@@ -67,20 +75,33 @@ impl Inheritance {
         let adjusted = std::fs::read_to_string("/proc/self/oom_score_adj").unwrap_or_default();
         let null = nix::fcntl::open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, nix::sys::stat::Mode::empty())?;
         let highest = c_int::try_from(getrlimit(Resource::RLIMIT_NOFILE)?.1).unwrap_or(c_int::MAX).min(1 << 20);
-        let suid_dumpable = std::fs::read_to_string("/proc/sys/fs/suid_dumpable").unwrap_or_default();
+        let oom_protected = adjusted.trim().parse::<i32>().is_ok_and(|adjusted| adjusted < 0);
         Ok(Inheritance {
             limits,
             root: nix::unistd::geteuid().is_root(),
-            oom_protected: adjusted.trim().parse::<i32>().is_ok_and(|adjusted| adjusted < 0),
+            oom_protected,
             null,
             highest,
-            share_memory: matches!(suid_dumpable.trim(), "0" | "2"),
+            suid_dumpable: File::open("/proc/sys/fs/suid_dumpable").ok(),
         })
+    }
+
+    /// Whether the next child may work in the warden's memory.
+    fn share_memory(&self) -> bool {
+        let mut now = [0; 4];
+        let length = self.suid_dumpable.as_ref().and_then(|file| file.read_at(&mut now, 0).ok()).unwrap_or(0);
+        may_share(now.get(..length).unwrap_or_default(), self.oom_protected)
     }
 
     /// The hard limit on open files that the daemon was started with.
     pub fn open_files(&self) -> u64 {
         self.limits.iter().find(|(which, ..)| *which == Resource::RLIMIT_NOFILE as c_int).map_or(1024, |limit| limit.2)
+    }
+
+    /// Most runs at once: each may take six descriptors, and the warden keeps some to go on with. A message whose descriptors
+    /// find no room would cost it the engine.
+    pub fn room(&self) -> usize {
+        usize::try_from(self.open_files().saturating_sub(32) / 6).unwrap_or(MAX_RUNS).min(MAX_RUNS)
     }
 
     /// The limits of a run: the daemon's own with the plan's laid over.
@@ -105,6 +126,13 @@ impl Inheritance {
         }
         limits
     }
+}
+
+/// Whether children may work in the warden's memory. Not where `fs.suid_dumpable` opens it to the user whom they become,
+/// and not where they give up a protection from the OOM killer: the kernel keeps `oom_score_adj` the same for all processes
+/// that share memory, so the warden would lose its own with the first run.
+fn may_share(suid_dumpable: &[u8], oom_protected: bool) -> bool {
+    matches!(suid_dumpable.trim_ascii(), b"0" | b"2") && !oom_protected
 }
 
 /// A plan made ready: after the start of the child nothing is left to be computed. All that the child uses is in here.
@@ -157,6 +185,11 @@ impl Launch {
             |key: &str| plan.environment.iter().find(|(known, _)| known == key).map(|(_, value)| value.as_str());
         let path = given("PATH").unwrap_or(PATH);
         let program = plan.argv.first().ok_or(Failure { step: Step::Plan, errno: libc::EINVAL })?;
+        let strings = plan.argv.len() + plan.environment.len() + plan.limits.len();
+        let searched = !program.contains('/');
+        if strings > MAX_STRINGS || (searched && (program.len() > MAX_NAME || path.len() > MAX_PATH)) {
+            return Err(Failure { step: Step::Plan, errno: libc::E2BIG });
+        }
         let candidates = candidates(program, path).map_err(bad)?;
         let of_user = [
             ("HOME", &identity.home),
@@ -206,7 +239,7 @@ impl Launch {
         self.stdio = [inheritance.null.as_raw_fd(), stdout.as_raw_fd(), stderr.as_raw_fd()];
         self.tell = tell.as_raw_fd();
         let child =
-            signals_blocked(|| sys::spawn(self, begin, inheritance.share_memory)).map_err(failed(Step::Fork))?;
+            signals_blocked(|| sys::spawn(self, begin, inheritance.share_memory())).map_err(failed(Step::Fork))?;
         let child =
             child.map_err(|error| Failure { step: Step::Fork, errno: error.raw_os_error().unwrap_or(libc::EIO) })?;
         // `outputs`, `door` and `tell` close here; the child has its own.
@@ -346,6 +379,36 @@ mod tests {
         assert_eq!(text("ls", "/bin::.:rel:/usr/bin"), ["/bin/ls", "/usr/bin/ls"]);
         assert_eq!(text("./ls", "/bin"), ["./ls"]);
         assert!(candidates("a\0b", "/bin").is_err());
+    }
+
+    #[test]
+    fn h112_a_protection_from_the_oom_killer_is_not_given_up_through_shared_memory() {
+        assert!(may_share(b"0\n", false) && may_share(b"2\n", false));
+        assert!(!may_share(b"1\n", false) && !may_share(b"", false));
+        assert!(!may_share(b"0\n", true) && !may_share(b"2\n", true));
+    }
+
+    #[test]
+    fn a_plan_that_would_grow_out_of_proportion_is_refused() {
+        let plan = |argv: Vec<String>, path: String| Plan {
+            user: None,
+            argv,
+            environment: vec![("PATH".into(), path)],
+            work_dir: "/".into(),
+            umask: 0o022,
+            nice: 0,
+            limits: Vec::new(),
+            no_new_privs: false,
+        };
+        let inheritance = Inheritance::read().unwrap();
+        let identity = || Identity::look_up("root").unwrap().unwrap();
+        let prepare = |plan: Plan| Launch::prepare(&plan, identity(), &inheritance).err();
+        let refused = Some(Failure { step: Step::Plan, errno: libc::E2BIG });
+        assert_eq!(prepare(plan(vec!["true".into()], "/bin:/usr/bin".into())), None);
+        assert_eq!(prepare(plan(vec![format!("/{}", "x".repeat(50_000))], "/:".repeat(20_000))), None);
+        assert_eq!(prepare(plan(vec!["x".repeat(50_000)], "/:".repeat(500))), refused);
+        assert_eq!(prepare(plan(vec!["x".into()], "/:".repeat(20_000))), refused);
+        assert_eq!(prepare(plan(vec!["/x".into(); 100_000], String::new())), refused);
     }
 
     #[test]

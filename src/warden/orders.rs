@@ -16,12 +16,16 @@ use super::serve::Warden;
 use super::sweep::{self, Trace};
 use super::{places, sys};
 use crate::wire::{
-    Failure, MAX_CONTEXT, MAX_MARK, MAX_RUNS, Plan, Reach, RunId, Start, Step, Stream, ToEngine, ToWarden, VERSION,
+    Failure, MAX_CONTEXT, MAX_MARK, Plan, Reach, RunId, Start, Step, Stream, ToEngine, ToWarden, VERSION,
 };
 
 impl Warden {
     /// Does what a message asks for.
     pub(super) fn obey(&mut self, order: ToWarden, fds: Vec<OwnedFd>) {
+        let greeted = self.engine_up().is_some_and(|up| up.greeted);
+        if !greeted && !matches!(order, ToWarden::Hello { .. }) {
+            return;
+        }
         match order {
             ToWarden::Hello { version } => self.greet(version),
             ToWarden::Start(start) => self.start(*start),
@@ -67,9 +71,15 @@ impl Warden {
 
     fn start(&mut self, start: Start) {
         let Start { run, plan, context } = start;
-        if self.runs.get(run).is_some() || self.runs.len() >= MAX_RUNS {
-            self.tell(&ToEngine::NotStarted { run, failure: Failure { step: Step::Plan, errno: libc::EEXIST } }, &[]);
-            return;
+        let refused = if self.runs.get(run).is_some() {
+            Some(Failure { step: Step::Plan, errno: libc::EEXIST })
+        } else if self.runs.len() >= self.inheritance.room() {
+            Some(Failure { step: Step::Pipes, errno: libc::EMFILE })
+        } else {
+            None
+        };
+        if let Some(failure) = refused {
+            return self.tell(&ToEngine::NotStarted { run, failure }, &[]);
         }
         // Kept from here on, whatever becomes of it: the engine hears of it, or its successor does.
         let failure = Failure { step: Step::Plan, errno: libc::E2BIG };
@@ -187,9 +197,9 @@ impl Warden {
             if sys::kill(-leader, signal).is_err() {
                 let _ = sys::kill(leader, signal);
             }
-            if reach == Reach::Group {
-                return;
-            }
+        }
+        if reach == Reach::Group {
+            return;
         }
         match &entry.group {
             Some(group) if signal == libc::SIGKILL && group.kill().is_ok() => {}
@@ -202,8 +212,8 @@ impl Warden {
         let leader = self.runs.get(run).and_then(|entry| match &entry.state {
             State::Starting { flying, .. } => Some(flying.pid()),
             State::Running { pid, .. } => Some(*pid),
-            // The number may lead another run by now.
-            State::Ended { pid, .. } => Some(*pid).filter(|pid| !self.runs.leads(*pid)),
+            // While a process has it as its session or group the number is given to nobody: who is under it now is new.
+            State::Ended { pid, .. } => Some(*pid).filter(|pid| sys::kill(*pid, 0) == Err(libc::ESRCH)),
             State::Waiting { .. } | State::NotStarted(_) => None,
         });
         Trace { run, leader }
@@ -255,11 +265,10 @@ impl Warden {
         }
     }
 
-    /// Says something to the engine, if there is one. An engine that cannot be told is one that has just died: the
-    /// reaper sees to it, and its successor is told everything anew.
+    /// Says something to the engine, if there is one.
     pub(super) fn tell(&mut self, message: &ToEngine, fds: &[BorrowedFd<'_>]) {
         if let Some(up) = self.engine_up() {
-            let _ = up.tell(message, fds);
+            up.tell_or_kill(message, fds);
         }
     }
 }

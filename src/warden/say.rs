@@ -3,7 +3,10 @@
 
 use std::fmt::Arguments;
 use std::io::Write;
+use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// How loud a line is (syslog's numbers).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +40,12 @@ impl Voice {
             Level::Info => "",
         };
         let line = format!("{prefix}{word}{text}").replace(|c: char| c.is_control(), " ");
-        let _ = writeln!(std::io::stderr(), "{line}");
+        let stderr = std::io::stderr();
+        // A terminal that was stopped, a pipe that nobody reads, a journal that hangs: the line is lost, not the time.
+        let mut fds = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+        if poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0) {
+            let _ = writeln!(&stderr, "{line}");
+        }
     }
 }
 

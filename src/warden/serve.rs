@@ -29,8 +29,11 @@ use super::sys::{self, Reaped};
 use crate::conf::Config;
 use crate::wire::{Ended, Link, Received, RunId, ToEngine, ToWarden, VERSION, Welcome};
 
-/// Messages taken from the engine before signals and children are looked after again.
+/// Messages taken from the engine, and time given to them, before signals and children are looked after again.
 const BURST: usize = 64;
+const BURST_TIME: Duration = Duration::from_millis(50);
+/// Children reaped before the others are looked after again: whoever forks fast enough would be all there is otherwise.
+const BURIALS: usize = 1024;
 /// Time beyond `stop_timeout` after which the warden ends a stop itself.
 const OVERTIME: Duration = Duration::from_secs(5);
 /// Time for the engine to write out what it has, once all runs are over.
@@ -65,6 +68,8 @@ pub struct Warden {
     program: OwnedFd,
     listener: UnixListener,
     signals: SignalDelivery<UnixStream, SignalOnly>,
+    /// There may be more dead children than one turn has reaped.
+    unreaped: bool,
     /// Where messages are received.
     buffer: Vec<u8>,
     _lock: Flock<File>,
@@ -130,6 +135,7 @@ impl Warden {
             program: start.program,
             listener: start.listener,
             signals,
+            unreaped: false,
             buffer: Vec::new(),
             _lock: start.lock,
         })
@@ -198,7 +204,7 @@ impl Warden {
             Engine::Up(up) => {
                 match up.pulse(now) {
                     Pulse::Wait(_) => {}
-                    Pulse::Ask => drop(up.ask(now)),
+                    Pulse::Ask => up.ask(now),
                     Pulse::Hung => {
                         up.kill();
                         up.excuse(now);
@@ -224,7 +230,9 @@ impl Warden {
     /// are looked after in every turn.
     fn wait(&self, until: Option<Instant>) -> io::Result<(Vec<RunId>, Vec<String>)> {
         let mut fds = vec![PollFd::new(self.signals.get_read().as_fd(), PollFlags::POLLIN)];
-        if let Engine::Up(up) = &self.engine {
+        if let Engine::Up(up) = &self.engine
+            && !up.mute
+        {
             let mut wanted = PollFlags::empty();
             wanted.set(PollFlags::POLLIN, up.waiting() < OUTBOX);
             wanted.set(PollFlags::POLLOUT, up.waiting() > 0);
@@ -241,11 +249,13 @@ impl Warden {
             asking.push(user.clone());
             fds.push(PollFd::new(question.pipe.as_fd(), PollFlags::POLLIN));
         }
-        let timeout = match until.map(|until| until.saturating_duration_since(Instant::now())) {
-            None => PollTimeout::NONE,
-            // Rounded up: woken a millisecond early it would turn in vain.
-            Some(left) => PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX),
-        };
+        let timeout =
+            match until.filter(|_| !self.unreaped).map(|until| until.saturating_duration_since(Instant::now())) {
+                None if self.unreaped => PollTimeout::ZERO,
+                None => PollTimeout::NONE,
+                // Rounded up: woken a millisecond early it would turn in vain.
+                Some(left) => PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX),
+            };
         match poll(&mut fds, timeout) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
@@ -269,12 +279,15 @@ impl Warden {
                 _ => {}
             }
         }
-        let mut buried = false;
-        while let Some(gone) = sys::reap() {
+        let mut buried = 0;
+        while buried < BURIALS
+            && let Some(gone) = sys::reap()
+        {
             self.bury(gone);
-            buried = true;
+            buried += 1;
         }
-        if let (true, Some(tree)) = (buried, &mut self.tree) {
+        self.unreaped = buried == BURIALS;
+        if let (1.., Some(tree)) = (buried, &mut self.tree) {
             tree.tidy();
         }
         for user in users {
@@ -288,15 +301,23 @@ impl Warden {
     /// Takes what the engine has said, a burst at most.
     fn hear_engine(&mut self) {
         let mut buffer = std::mem::take(&mut self.buffer);
+        let until = Instant::now() + BURST_TIME;
         for _ in 0..BURST {
+            if Instant::now() >= until {
+                break;
+            }
             let Engine::Up(up) = &mut self.engine else { break };
             if up.flush().is_err() || up.waiting() >= OUTBOX {
                 break;
             }
             match up.link.receive::<ToWarden>(false, &mut buffer) {
                 Ok(Received::Message(order, fds)) => self.obey(order, fds),
-                // Its death is seen by the reaper; its last messages have been taken by then.
-                Ok(Received::Nothing | Received::Closed) => break,
+                Ok(Received::Nothing) => break,
+                // It is ending, and the reaper will see it; or it lives on without a link, and will be found hung.
+                Ok(Received::Closed) => {
+                    up.mute = true;
+                    break;
+                }
                 Err(error) => {
                     up.kill();
                     self.voice.say(Level::Error, format_args!("{error}: replacing the engine"));
@@ -320,7 +341,7 @@ impl Warden {
                 let pipes = self.runs.get(run).and_then(|entry| entry.pipes.as_ref());
                 if let (Engine::Up(up), Some(pipes)) = (&mut self.engine, pipes) {
                     let fds: Vec<BorrowedFd<'_>> = pipes.iter().map(AsFd::as_fd).collect();
-                    let _ = up.tell(&ToEngine::Started { run, pid, at }, &fds);
+                    up.tell_or_kill(&ToEngine::Started { run, pid, at }, &fds);
                 }
             }
         }
@@ -340,7 +361,9 @@ impl Warden {
         let Some(run) = self.runs.reaped(gone.pid) else { return };
         self.settle_start(run);
         let Some(entry) = self.runs.get_mut(run) else { return };
-        if let State::Running { pid, at } = entry.state {
+        if let State::Running { pid, at } = entry.state
+            && pid == gone.pid
+        {
             let Reaped { exit, user, system, max_rss, .. } = gone;
             let ended = Ended { exit, at: Timestamp::now(), user, system, max_rss };
             entry.state = State::Ended { pid, at, ended };
@@ -357,6 +380,8 @@ impl Warden {
                 _ => break,
             }
         }
+        // The engine's loop turns no more, but what can be done about it is being done: no reason to end the jobs as well.
+        self.notifier.alive();
         let Engine::Up(up) = &self.engine else { return };
         let (next, young) = engine::successor(up, self.young, now);
         // Once one has lived, its successors can: they are started for as long as it takes.

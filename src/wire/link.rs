@@ -1,19 +1,18 @@
 //! One end of the socketpair: whole messages in and out, with their file descriptors.
 
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, setsockopt,
-    socketpair, sockopt,
+    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, setsockopt, socketpair, sockopt,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::warden::sys;
 
-use super::{BadMessage, MAX_FDS, MAX_MESSAGE, decode, encode};
+use super::{BadMessage, MAX_MESSAGE, decode, encode};
 
 /// One end of the socketpair between warden and engine. The descriptor itself blocks; each call says whether it waits.
 #[derive(Debug)]
@@ -87,27 +86,12 @@ impl Link {
     /// [`io::ErrorKind::InvalidData`]; its descriptors are closed.
     pub fn receive<M: DeserializeOwned>(&self, wait: bool, buffer: &mut Vec<u8>) -> io::Result<Received<M>> {
         buffer.resize(MAX_MESSAGE, 0);
-        let mut space = nix::cmsg_space!([RawFd; MAX_FDS]);
-        let mut flags = MsgFlags::MSG_CMSG_CLOEXEC;
-        if !wait {
-            flags |= MsgFlags::MSG_DONTWAIT;
-        }
-        let mut parts = [IoSliceMut::new(buffer)];
         let (length, cut, fds) = loop {
-            match recvmsg::<()>(self.socket.as_raw_fd(), &mut parts, Some(&mut space), flags) {
-                Ok(packet) => {
-                    let mut fds = Vec::new();
-                    for control in packet.cmsgs()? {
-                        if let ControlMessageOwned::ScmRights(raw) = control {
-                            fds.extend(raw.into_iter().map(sys::own));
-                        }
-                    }
-                    let cut = packet.flags.intersects(MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC);
-                    break (packet.bytes, cut, fds);
-                }
-                Err(Errno::EINTR) => continue,
+            match sys::receive(self.socket.as_fd(), buffer, wait) {
+                Ok(packet) => break packet,
+                // Told once, when the other end has gone without hearing us out. What it said before is still to come.
+                Err(Errno::EINTR | Errno::ECONNRESET) => continue,
                 Err(Errno::EAGAIN) => return Ok(Received::Nothing),
-                Err(Errno::ECONNRESET) => return Ok(Received::Closed),
                 Err(errno) => return Err(errno.into()),
             }
         };
@@ -170,5 +154,39 @@ mod tests {
         );
         one.send_packet(&vec![0; MAX_MESSAGE + 1], &[], true).unwrap();
         assert_eq!(other.receive::<ToWarden>(true, &mut buffer).unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
+    #[test]
+    fn what_was_said_before_a_death_is_heard_also_when_the_dead_had_not_listened() {
+        let (one, other) = Link::pair().unwrap();
+        let mut buffer = Vec::new();
+        one.send(&ToWarden::Ready, &[], true).unwrap();
+        for count in 0..3 {
+            other.send(&ToWarden::Pong { count }, &[], true).unwrap();
+        }
+        drop(other);
+        for expected in 0..3 {
+            match one.receive::<ToWarden>(false, &mut buffer).unwrap() {
+                Received::Message(ToWarden::Pong { count }, _) => assert_eq!(count, expected),
+                unexpected => panic!("{unexpected:?}"),
+            }
+        }
+        assert!(matches!(one.receive::<ToWarden>(false, &mut buffer).unwrap(), Received::Closed));
+    }
+
+    #[test]
+    fn descriptors_of_a_refused_packet_are_closed() {
+        let (one, other) = Link::pair().unwrap();
+        let (pipe, end) = nix::unistd::pipe().unwrap();
+        let end = std::fs::File::from(end);
+        one.send(&ToWarden::Ready, &[end.as_fd(); crate::wire::MAX_FDS + 1], true).unwrap();
+        one.send_packet(&[250], &[end.as_fd()], true).unwrap();
+        drop(end);
+        for _ in 0..2 {
+            assert!(other.receive::<ToWarden>(true, &mut Vec::new()).is_err());
+        }
+        // Nobody holds the other end of the pipe any more: end of file, not a wait.
+        let mut fds = [nix::poll::PollFd::new(pipe.as_fd(), nix::poll::PollFlags::POLLIN)];
+        nix::poll::poll(&mut fds, nix::poll::PollTimeout::ZERO).unwrap();
+        assert_eq!(fds[0].revents(), Some(nix::poll::PollFlags::POLLHUP));
     }
 }

@@ -47,7 +47,8 @@ impl RunId {
     /// The first id that may be given at `now` after `last` was given.
     pub fn after(last: RunId, now: Timestamp) -> RunId {
         let fresh = u64::try_from(now.as_millisecond()).unwrap_or(0) << 22;
-        RunId(fresh.max(last.0 + 1))
+        // A hostile engine may have left the highest id to its successor, which must not die of it.
+        RunId(fresh.max(last.0.wrapping_add(1)))
     }
 
     /// Reads what [`fmt::Display`] wrote; `None` for anything else.
@@ -520,6 +521,7 @@ mod tests {
         let second = RunId::after(first, now);
         assert!(second > first);
         assert!(RunId::after(second, now - jiff::SignedDuration::from_hours(1)) > second);
+        assert_eq!(RunId::after(RunId(u64::MAX), now), first);
         for id in [RunId(0), first, second, RunId(u64::MAX)] {
             assert_eq!(RunId::parse(&id.to_string()), Some(id));
         }

@@ -14,7 +14,13 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::time::Duration;
 
-use crate::wire::Exit;
+use nix::errno::Errno;
+
+use crate::wire::{Exit, MAX_FDS};
+
+/// Room for [`MAX_FDS`] descriptors beside a packet, in words.
+// SAFETY: CMSG_SPACE is arithmetic.
+const CONTROL: usize = unsafe { libc::CMSG_SPACE((MAX_FDS * mem::size_of::<RawFd>()) as u32) } as usize / 8;
 
 /// Takes over a descriptor that the kernel has just put into this process (a message's rights, an inherited number).
 ///
@@ -181,6 +187,44 @@ pub fn attribute(file: BorrowedFd<'_>, name: &CStr) -> Option<Vec<u8>> {
     // SAFETY: name is NUL-terminated; pointer and length are those of one array.
     let length = unsafe { libc::fgetxattr(file.as_raw_fd(), name.as_ptr(), value.as_mut_ptr().cast(), value.len()) };
     usize::try_from(length).ok().map(|length| value[..length].to_vec())
+}
+
+/// recvmsg(2) of one packet: its length, whether it was cut, and its descriptors, all of them owned also when it was cut:
+/// nix hands out none then, and those that did fit would stay open for good.
+#[allow(clippy::unnecessary_cast, reason = "the widths differ between C libraries")]
+pub fn receive(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    wait: bool,
+) -> std::result::Result<(usize, bool, Vec<OwnedFd>), Errno> {
+    // In words of 8 bytes, as the alignment of cmsghdr asks.
+    let mut control = [0u64; CONTROL];
+    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    // SAFETY: msghdr is plain data for which all zeroes is a valid value.
+    let mut head: libc::msghdr = unsafe { mem::zeroed() };
+    head.msg_iov = &raw mut part;
+    head.msg_iovlen = 1;
+    head.msg_control = control.as_mut_ptr().cast();
+    head.msg_controllen = mem::size_of_val(&control) as _;
+    let flags = libc::MSG_CMSG_CLOEXEC | if wait { 0 } else { libc::MSG_DONTWAIT };
+    // SAFETY: every pointer in `head` is to a live buffer of the length given beside it.
+    let length = Errno::result(unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut head, flags) })?;
+    let mut fds = Vec::new();
+    // SAFETY: the kernel has filled `head`; the macros stay within its control buffer. Each number in a message of rights
+    // is a descriptor that was made for this call.
+    unsafe {
+        let mut at = libc::CMSG_FIRSTHDR(&raw const head);
+        while let Some(message) = at.as_ref() {
+            if (message.cmsg_level, message.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
+                let bytes = (message.cmsg_len as usize).saturating_sub(libc::CMSG_LEN(0) as usize);
+                let rights = libc::CMSG_DATA(at).cast::<RawFd>();
+                fds.extend((0..bytes / mem::size_of::<RawFd>()).map(|each| own(rights.add(each).read_unaligned())));
+            }
+            at = libc::CMSG_NXTHDR(&raw const head, at);
+        }
+    }
+    let cut = head.msg_flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0;
+    Ok((usize::try_from(length).unwrap_or(0), cut, fds))
 }
 
 /// pidfd_open(2): a handle on a process that cannot come to mean another.
