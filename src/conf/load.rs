@@ -121,9 +121,19 @@ impl Loader {
         self.seen.remove(name);
     }
 
-    /// The directory is another one: nothing is remembered.
+    /// The directory is another one, say: nothing is remembered.
     pub fn forget_all(&mut self) {
         self.seen.clear();
+    }
+
+    /// Everything may mean something else now, also files that are as they were: the time zone database is read anew.
+    pub fn refresh(&mut self) {
+        jiff::tz::db().reset();
+        if let Some(fresh) = self.zone.iana_name().and_then(|name| TimeZone::get(name).ok()) {
+            self.zone = fresh;
+        }
+        self.schedules = Schedules::default();
+        self.forget_all();
     }
 
     /// By stat(2) alone: the file is the one that was read, unchanged. Never said of links.
