@@ -124,6 +124,41 @@ fn b28_a_link_to_a_secret_is_not_followed_and_not_quoted() {
 }
 
 #[test]
+fn c54_a_program_of_root_that_others_could_change_is_doubted() {
+    if !root_or_skip("c54") {
+        return;
+    }
+    let setup = Setup::new("allow_root_jobs: true\nallowed_users: [games]");
+    let place = setup.path().join("bin");
+    fs::create_dir(&place).unwrap();
+    let program = place.join("tool");
+    fs::copy("/bin/true", &program).unwrap();
+    let mode = |path: &std::path::Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    let job = |user: &str| format!("user: {user}\ncommand: {}\n", program.display());
+    let daemon = setup.job("root.yaml", &job("root")).job("other.yaml", &job("games")).start();
+    let told = || {
+        assert!(daemon.rota(&["reload"]).status.success());
+        String::from_utf8(daemon.rota(&["list"]).stdout).unwrap()
+    };
+    assert!(!told().contains("unsafe-program"), "{}", told());
+    for (path, bad) in [(&program, 0o777), (&place, 0o777)] {
+        mode(path, bad);
+        assert!(
+            told().contains("root.yaml: warning[unsafe-program]: this job runs as root, and everybody"),
+            "{}",
+            told()
+        );
+        assert!(!told().contains("other.yaml"), "{}", told());
+        mode(path, 0o755);
+    }
+    std::os::unix::fs::chown(&place, Some(5), None).unwrap();
+    assert!(told().contains("and user 'games' could"), "{}", told());
+    assert_eq!(daemon.run("root").0, Some(0), "a doubt, no refusal");
+    std::os::unix::fs::chown(&place, Some(0), None).unwrap();
+    assert!(!told().contains("unsafe-program"), "{}", told());
+}
+
+#[test]
 fn b25_b36_the_directory_may_be_missing_come_go_and_be_replaced() {
     let setup = Setup::new("");
     fs::remove_dir(setup.path().join("conf.d")).unwrap();
