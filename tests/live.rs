@@ -96,6 +96,32 @@ fn a14_an_edit_never_fires_a_slot_of_its_past() {
 }
 
 #[test]
+fn b23_what_the_kernel_forgot_to_tell_is_found_all_the_same() {
+    let most = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap().trim().parse::<u32>().unwrap();
+    if most > 1 << 18 {
+        eprintln!("b23 skipped: why: the queue of inotify holds {most} events here");
+        return;
+    }
+    let daemon = Setup::new("").job("old.yaml", "script: echo old\n").start();
+    // Nobody empties the queue of events meanwhile.
+    let both = [daemon.pid(), daemon.engine().unwrap()];
+    let signal = |signal| both.iter().for_each(|pid| Daemon::signal(*pid, signal));
+    let files = ["one", "two"].map(|name| daemon.conf_d().join(name));
+    files.iter().for_each(|file| fs::write(file, "").unwrap());
+    signal(nix::sys::signal::Signal::SIGSTOP);
+    // Equal events one after the other would become one.
+    for turn in 0..most / 2 + 1000 {
+        let mode = fs::Permissions::from_mode(0o600 + (turn & 1) * 0o44);
+        files.iter().for_each(|file| fs::set_permissions(file, mode.clone()).unwrap());
+    }
+    daemon.job("new.yaml", "script: echo new\n");
+    fs::remove_file(daemon.conf_d().join("old.yaml")).unwrap();
+    signal(nix::sys::signal::Signal::SIGCONT);
+    until_true("the new file is armed", || known(&daemon, "new"));
+    until_true("the old one is gone", || !known(&daemon, "old"));
+}
+
+#[test]
 fn b30_files_that_others_may_write_are_refused_and_files_of_root_alone_are_read() {
     let daemon = Setup::new("").start();
     let file = daemon.conf_d().join("open.yaml");
