@@ -151,3 +151,34 @@ fn h113_more_jobs_than_descriptors_could_not_start_and_the_others_end_as_they_sh
     assert!(outcomes.keys().all(|word| word == "exited" || word == "could-not-start"), "{outcomes:?}");
     assert_eq!(daemon.run("after"), (Some(0), "after\n".to_owned()));
 }
+
+#[test]
+fn d66_many_ends_and_one_signal_that_tells_of_them_lose_no_exit_code() {
+    const JOBS: i64 = 20;
+    let mut setup = Setup::new("");
+    let go = setup.path().join("go");
+    for code in 1..=JOBS {
+        let text = format!("script: |\n  while [ ! -e {} ]; do sleep 0.02; done; exit {code}\n", go.display());
+        setup = setup.job(&format!("j{code}.yaml"), &text);
+    }
+    let daemon = setup.start();
+    let pids: Vec<i64> = (1..=JOBS)
+        .map(|code| {
+            let name = format!("j{code}");
+            assert!(daemon.rota(&["run", &name]).status.success());
+            until("it runs", || daemon.json(&["show", &name])["running"][0]["pid"].as_i64())
+        })
+        .collect();
+    let both = [daemon.pid(), daemon.engine().unwrap()];
+    both.iter().for_each(|pid| Daemon::signal(*pid, Signal::SIGSTOP));
+    fs::write(&go, "").unwrap();
+    let is_over = |pid: &i64| fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") Z "));
+    until_true("all have ended, and nobody has looked", || pids.iter().all(is_over));
+    both.iter().for_each(|pid| Daemon::signal(*pid, Signal::SIGCONT));
+    for code in 1..=JOBS {
+        let name = format!("j{code}");
+        let last =
+            until("it is booked", || Some(daemon.json(&["show", &name])["last"].clone()).filter(|l| l.is_object()));
+        assert_eq!((&last["outcome"], &last["exit"]["code"]), (&"exited".into(), &code.into()), "{last}");
+    }
+}
