@@ -534,6 +534,49 @@ fn b26_without_events_changes_are_looked_for() {
 }
 
 #[test]
+fn a5_a_reload_takes_new_rules_of_a_zone_and_keeps_the_job_when_the_zone_is_gone() {
+    // The time zone database is the whole process's: this test runs alone, in a process of its own, with a database of its own.
+    let Some(zones) = std::env::var_os("TZDIR").map(PathBuf::from) else {
+        let zones = tempfile::tempdir().unwrap();
+        fs::create_dir(zones.path().join("Europe")).unwrap();
+        let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
+        let name = "a5_a_reload_takes_new_rules_of_a_zone_and_keeps_the_job_when_the_zone_is_gone";
+        alone.args(["--exact", name, "--nocapture"]).env("TZDIR", zones.path());
+        assert!(alone.status().unwrap().success());
+        return;
+    };
+    let system = Path::new("/usr/share/zoneinfo/Europe");
+    if !system.join("Berlin").exists() || !system.join("Lisbon").exists() {
+        println!("skipped: why: no time zone database is installed");
+        return;
+    }
+    let berlin = zones.join("Europe/Berlin");
+    let put = |rules: &str| {
+        // As a package manager does.
+        fs::copy(system.join(rules), zones.join("new")).unwrap();
+        fs::rename(zones.join("new"), &berlin).unwrap();
+    };
+    put("Berlin");
+    let there = format!("{}timezone: Europe/Berlin\n", job("/a"));
+    let mut w = Watched::with(&[("a.yaml", &there), ("b.yaml", &job("/b"))]);
+    assert_eq!(w.changes, 2);
+    w.reload();
+    assert_eq!(w.changes, 2, "nothing has changed");
+    put("Lisbon");
+    w.reload();
+    assert_eq!(w.changes, 3, "the rules of one job's zone");
+    fs::remove_file(&berlin).unwrap();
+    w.reload();
+    assert_eq!(w.codes("a.yaml"), ["bad-value"]);
+    assert!(w.jobs["a"].2, "broken, and its last good definition stays");
+    assert_eq!(w.changes, 3);
+    put("Lisbon");
+    w.reload();
+    assert!(!w.jobs["a"].2 && w.files.is_empty());
+    assert_eq!(w.changes, 3, "the same as before");
+}
+
+#[test]
 fn the_same_text_is_the_same_definition() {
     let mut w = Watched::with(&[("a.yaml", &job("/a"))]);
     for _ in 0..5 {

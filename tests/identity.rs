@@ -156,7 +156,7 @@ fn c49_signals_are_as_after_login() {
 }
 
 #[test]
-fn c50_umask_directory_session_terminal_and_limits_are_set() {
+fn c50_c56_umask_directory_session_terminal_and_limits_are_set() {
     let text = "umask; pwd; ulimit -Sn; ulimit -Hc >/dev/null; ulimit -Sc; cat /proc/self/oom_score_adj; \
                 cut -d' ' -f6,7 /proc/$$/stat; echo $$; nice; cat";
     let daemon = Setup::new("")

@@ -96,6 +96,32 @@ fn a14_an_edit_never_fires_a_slot_of_its_past() {
 }
 
 #[test]
+fn b23_what_the_kernel_forgot_to_tell_is_found_all_the_same() {
+    let most = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap().trim().parse::<u32>().unwrap();
+    if most > 1 << 18 {
+        eprintln!("b23 skipped: why: the queue of inotify holds {most} events here");
+        return;
+    }
+    let daemon = Setup::new("").job("old.yaml", "script: echo old\n").start();
+    // Nobody empties the queue of events meanwhile.
+    let both = [daemon.pid(), daemon.engine().unwrap()];
+    let signal = |signal| both.iter().for_each(|pid| Daemon::signal(*pid, signal));
+    let files = ["one", "two"].map(|name| daemon.conf_d().join(name));
+    files.iter().for_each(|file| fs::write(file, "").unwrap());
+    signal(nix::sys::signal::Signal::SIGSTOP);
+    // Equal events one after the other would become one.
+    for turn in 0..most / 2 + 1000 {
+        let mode = fs::Permissions::from_mode(0o600 + (turn & 1) * 0o44);
+        files.iter().for_each(|file| fs::set_permissions(file, mode.clone()).unwrap());
+    }
+    daemon.job("new.yaml", "script: echo new\n");
+    fs::remove_file(daemon.conf_d().join("old.yaml")).unwrap();
+    signal(nix::sys::signal::Signal::SIGCONT);
+    until_true("the new file is armed", || known(&daemon, "new"));
+    until_true("the old one is gone", || !known(&daemon, "old"));
+}
+
+#[test]
 fn b30_files_that_others_may_write_are_refused_and_files_of_root_alone_are_read() {
     let daemon = Setup::new("").start();
     let file = daemon.conf_d().join("open.yaml");
@@ -121,6 +147,41 @@ fn b28_a_link_to_a_secret_is_not_followed_and_not_quoted() {
     until_true("it is refused", || daemon.json(&["status"])["broken_files"] == 1);
     let told = format!("{}{}", String::from_utf8(daemon.rota(&["list"]).stdout).unwrap(), daemon.stderr());
     assert!(!told.contains("root:"), "{told}");
+}
+
+#[test]
+fn c54_a_program_of_root_that_others_could_change_is_doubted() {
+    if !root_or_skip("c54") {
+        return;
+    }
+    let setup = Setup::new("allow_root_jobs: true\nallowed_users: [games]");
+    let place = setup.path().join("bin");
+    fs::create_dir(&place).unwrap();
+    let program = place.join("tool");
+    fs::copy("/bin/true", &program).unwrap();
+    let mode = |path: &std::path::Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    let job = |user: &str| format!("user: {user}\ncommand: {}\n", program.display());
+    let daemon = setup.job("root.yaml", &job("root")).job("other.yaml", &job("games")).start();
+    let told = || {
+        assert!(daemon.rota(&["reload"]).status.success());
+        String::from_utf8(daemon.rota(&["list"]).stdout).unwrap()
+    };
+    assert!(!told().contains("unsafe-program"), "{}", told());
+    for (path, bad) in [(&program, 0o777), (&place, 0o777)] {
+        mode(path, bad);
+        assert!(
+            told().contains("root.yaml: warning[unsafe-program]: this job runs as root, and everybody"),
+            "{}",
+            told()
+        );
+        assert!(!told().contains("other.yaml"), "{}", told());
+        mode(path, 0o755);
+    }
+    std::os::unix::fs::chown(&place, Some(5), None).unwrap();
+    assert!(told().contains("and user 'games' could"), "{}", told());
+    assert_eq!(daemon.run("root").0, Some(0), "a doubt, no refusal");
+    std::os::unix::fs::chown(&place, Some(0), None).unwrap();
+    assert!(!told().contains("unsafe-program"), "{}", told());
 }
 
 #[test]

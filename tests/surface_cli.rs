@@ -265,3 +265,40 @@ fn logs_prints_lines_as_they_were_and_ends_quietly_when_nobody_reads() {
     drop(out);
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
+
+#[test]
+fn next_of_a_job_is_that_of_its_schedule_dialect_and_zone() {
+    let daemon = Daemon::start();
+    let from = ["--from", "2026-07-01T00:00:00Z", "-n", "2"];
+    let output = daemon.rota(&[&["next", "--job", "backup", "--json"][..], &from].concat());
+    ends(&output, 0);
+    assert_eq!(stdout(&output), "[\"2026-07-01T03:00:00+02:00\",\"2026-07-02T03:00:00+02:00\"]\n");
+    for (job, why) in [("by hand @*", "has no schedule"), ("off", "is disabled"), ("nope", "no job 'nope'")] {
+        let output = daemon.rota(&["next", "--job", job]);
+        ends(&output, 1);
+        assert!(stderr(&output).contains(why), "{}", stderr(&output));
+    }
+    ends(&daemon.rota(&["next", "--job", "backup", "--timezone", "UTC"]), 2);
+    let output = rota(&["next", "backup"]).output().unwrap();
+    ends(&output, 1);
+    assert!(stderr(&output).contains("rota next --job backup"), "{}", stderr(&output));
+}
+
+#[test]
+fn check_goes_by_what_the_daemon_would_allow_here() {
+    let here = tempfile::tempdir().unwrap();
+    std::fs::create_dir(here.path().join("conf.d")).unwrap();
+    std::fs::write(here.path().join("conf.d/a.yaml"), "user: daemon\ncommand: id\n").unwrap();
+    if std::path::Path::new(rotad::conf::DEFAULT_PATH).exists() {
+        eprintln!("skipped: why: this machine has a configuration");
+        return;
+    }
+    let output = rota(&["check"]).current_dir(here.path()).output().unwrap();
+    ends(&output, 1);
+    assert!(stdout(&output).contains("error[user-not-allowed]"), "{}", stdout(&output));
+    let named = rota(&["check", "conf.d/a.yaml"]).current_dir(here.path()).output().unwrap();
+    ends(&named, 0);
+    let none = rota(&["check", "conf.d/b"]).current_dir(here.path()).output().unwrap();
+    ends(&none, 1);
+    assert!(stdout(&none).ends_with("checked 1 file: 1 error, 0 warnings\n"), "{}", stdout(&none));
+}

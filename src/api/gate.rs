@@ -15,6 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::socket::{getsockopt, sockopt};
 
 use super::answer::{Answer, Problem};
@@ -22,8 +23,9 @@ use super::private::Door;
 
 /// Most connections at once.
 const MAX_CONNECTIONS: usize = 128;
-/// Most connections of one user at once, so that one cannot keep out the others.
-const MAX_CONNECTIONS_OF_ONE: usize = 64;
+/// Where few descriptors may be open, one in so many is for connections: the others are for the jobs' pipes, and
+/// without those the link to the warden breaks (fault H113). A connection takes up to four.
+const DESCRIPTORS_FOR_ONE: u64 = 4;
 /// Longest request head in bytes. A job name takes at most 3 × 128 of them.
 const MAX_HEAD: usize = 16 << 10;
 /// Longest time in which the head must be complete.
@@ -36,6 +38,8 @@ const PEER: &str = "Rotad-Peer";
 /// Takes connections for ever.
 pub fn run(listener: &UnixListener, door: &RwLock<Door>) {
     let connections = Arc::new(Mutex::new(HashMap::new()));
+    let descriptors = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft);
+    let most = usize::try_from(descriptors / DESCRIPTORS_FOR_ONE).unwrap_or(usize::MAX).clamp(2, MAX_CONNECTIONS);
     thread::scope(|scope| {
         loop {
             let client = match listener.accept() {
@@ -48,7 +52,7 @@ pub fn run(listener: &UnixListener, door: &RwLock<Door>) {
                 }
             };
             let Ok(peer) = getsockopt(&client, sockopt::PeerCredentials) else { continue };
-            match Place::take(&connections, peer.uid()) {
+            match Place::take(&connections, peer.uid(), most) {
                 Some(place) => {
                     let work = move || {
                         let _place = place;
@@ -74,13 +78,14 @@ struct Place {
 }
 
 impl Place {
-    fn take(all: &Arc<Mutex<HashMap<u32, usize>>>, of: u32) -> Option<Place> {
+    /// One of `most`, of which one user gets half at most, so that one cannot keep out the others.
+    fn take(all: &Arc<Mutex<HashMap<u32, usize>>>, of: u32, most: usize) -> Option<Place> {
         let mut counts = all.lock().unwrap_or_else(PoisonError::into_inner);
-        if counts.values().sum::<usize>() >= MAX_CONNECTIONS {
+        if counts.values().sum::<usize>() >= most {
             return None;
         }
         let count = counts.entry(of).or_default();
-        if *count >= MAX_CONNECTIONS_OF_ONE {
+        if *count >= most / 2 {
             return None;
         }
         *count += 1;
@@ -246,9 +251,9 @@ mod tests {
     #[test]
     fn g98_one_user_cannot_take_every_place() {
         let all = Arc::default();
-        let mine: Vec<Place> = std::iter::from_fn(|| Place::take(&all, 1000)).take(1000).collect();
-        assert_eq!(mine.len(), MAX_CONNECTIONS_OF_ONE);
-        assert!(Place::take(&all, 0).is_some());
+        let mine: Vec<Place> = std::iter::from_fn(|| Place::take(&all, 1000, MAX_CONNECTIONS)).take(1000).collect();
+        assert_eq!(mine.len(), MAX_CONNECTIONS / 2);
+        assert!(Place::take(&all, 0, MAX_CONNECTIONS).is_some());
         drop(mine);
         assert!(all.lock().unwrap().is_empty(), "every place is given back");
     }

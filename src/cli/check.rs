@@ -31,6 +31,15 @@ pub struct Check {
     pub json: bool,
 }
 
+impl Check {
+    /// What counts where no configuration and no path is named: what `rotad`, started here, would go by. Files that are
+    /// named may be meant for another machine, whose users are not known.
+    fn first_look(&self) -> Option<Config> {
+        let here = self.paths.is_empty() && self.config.is_none() && !Path::new(DEFAULT_PATH).exists();
+        here.then(Config::first_look).and_then(Result::ok)
+    }
+}
+
 /// Runs the verb: 0 where no error was found, else 1.
 pub fn run(args: Check) -> ExitCode {
     let mut report = Report::default();
@@ -40,10 +49,11 @@ pub fn run(args: Check) -> ExitCode {
         (Some(config), true) => vec![config.conf_d.clone()],
         (None, true) => vec![PathBuf::from("conf.d")],
     };
+    let users = config.or_else(|| args.first_look());
     // A configuration that is itself broken says nothing of where to look.
     if !(report.errors() > 0 && args.paths.is_empty()) {
         for (directory, names) in by_directory(paths) {
-            report.directory(&directory, names, config.clone());
+            report.directory(&directory, names, users.clone());
         }
     }
     report
@@ -147,7 +157,9 @@ impl Report {
             if progress && count % 500 == 0 {
                 eprint!("\rchecking {count} of {} files", names.len());
             }
-            let reading = match loader.look(directory.as_fd(), opener, name, true) {
+            let looked = loader.look(directory.as_fd(), opener, name, true);
+            let missing = matches!(looked, Looked::Gone);
+            let reading = match looked {
                 Looked::Read(reading) => reading,
                 Looked::Passing(finding) => Reading::Broken(vec![finding]),
                 Looked::Gone => Reading::Broken(vec![Finding::error("unreadable", name, "there is no such file")]),
@@ -156,7 +168,7 @@ impl Report {
                     Reading::Broken(vec![finding])
                 }
             };
-            if !is_job_file(name) {
+            if !is_job_file(name) && !missing {
                 let finding = Finding::warning("ignored", name, "rotad does not read files of this name");
                 self.findings.push(shown_in(path, finding.hint("job files end in .yaml or .yml and are not hidden")));
             }

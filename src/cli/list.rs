@@ -8,7 +8,7 @@ use super::socket::Place;
 use super::table::{Cell, table};
 use super::term::{Colour, Term, print, visible};
 use super::{Error, Exit, outcome, when};
-use crate::engine::{JobView, RunView};
+use crate::engine::{JobView, Outcome, RunView};
 
 /// Arguments of `rota list`.
 #[derive(Debug, clap::Args)]
@@ -77,9 +77,13 @@ pub fn state(job: &JobView) -> (String, Colour) {
     (words.join(", "), colour)
 }
 
-/// How a run ended, and when.
+/// How a run ended, and when. Why it could not start is a sentence, and too long for a column.
 pub fn last(run: &RunView, now: Timestamp) -> Cell {
-    let (words, colour) = run.outcome.as_ref().map_or_else(|| (visible(&run.state), Colour::Plain), outcome::words);
+    let (words, colour) = match &run.outcome {
+        Some(Outcome::CouldNotStart { .. }) => ("could not start".into(), Colour::Red),
+        Some(outcome) => outcome::words(outcome),
+        None => (visible(&run.state), Colour::Plain),
+    };
     match run.ended {
         Some(ended) => (format!("{words}, {}", when::distance(ended, now)), colour),
         None => (words, colour),

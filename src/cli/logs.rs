@@ -57,7 +57,9 @@ impl Logs {
     fn show(&self, mut records: Records<'_>) -> Result<(), Error> {
         let term = Term::stdout();
         let mut runs = 0;
+        let mut silent = !self.follow && !self.json && self.lines != Some(0);
         while let Some((record, text)) = records.next()? {
+            silent &= matches!(record, Record::Run { .. } | Record::End { .. });
             match record {
                 _ if self.json => print(text + "\n")?,
                 Record::Line(line) => print(self.line(&term, &line, None))?,
@@ -79,6 +81,9 @@ impl Logs {
                 }
                 Record::Gone { gone } => complain(&format!("run {gone} is no longer known")),
             }
+        }
+        if silent {
+            complain("nothing that it printed is kept");
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! The command line, one file per verb. Text for people, `--json` on every verb that reads, exit codes from one table.
 //!
-//! It decides nothing: what it shows and wishes goes through the HTTP endpoint, except for `check` and `next`, which read
-//! files and need no daemon.
+//! It decides nothing: what it shows and wishes goes through the HTTP endpoint, except for `check`, which reads files,
+//! and `next` of a schedule text: these need no daemon.
 
 pub mod check;
 mod client;
@@ -47,7 +47,7 @@ enum Verb {
     List(list::List),
     /// Everything that is known of one job
     Show(show::Show),
-    /// When jobs are due next
+    /// When a schedule or a job is due next
     Next(next::Next),
     /// Run a job now
     Run(run::Run),
@@ -75,7 +75,7 @@ pub fn main() -> ExitCode {
         Verb::Logs(verb) => verb.run(&place),
         Verb::Reload(verb) => verb.run(&place),
         Verb::Version(verb) => verb.run(&place),
-        Verb::Next(verb) => return next::run(&verb),
+        Verb::Next(verb) => next::run(&verb, &place),
         Verb::Check(verb) => return check::run(verb),
     };
     match done {

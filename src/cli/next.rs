@@ -1,25 +1,34 @@
-//! `rota next`: when a schedule text is due, told beforehand.
+//! `rota next`: when a schedule text, or with `--job` a job, is due, told beforehand.
 //!
 //! A table for people, with what changes of the clock do to the slots; with `--json` an array of RFC 3339 instants and
 //! nothing else. Exit status 0 if the text is a schedule (also one that never fires), 1 if something is wrong with it,
-//! the time zone or the start. Needs no daemon. Foreign text is shown with its control characters written out.
+//! the time zone or the start. Needs no daemon but for `--job`. Foreign text is shown with its control characters written out.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::process::ExitCode;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
+use super::client::Client;
+use super::socket::Place;
+use super::{Error, Exit};
+use crate::api::route::percent_encode;
+use crate::engine::JobView;
+use crate::job::JobName;
 use crate::schedule::{Dialect, Event, Kind, Lost, Schedule, ScheduleError, Slot, escape, parse_zone};
 
 /// Show when a schedule is due next.
 #[derive(Debug, clap::Args)]
 pub struct Next {
     /// The schedule, as one argument: '*/15 * * * *'
-    #[arg(value_name = "SCHEDULE", allow_hyphen_values = true)]
-    pub expr: String,
+    #[arg(value_name = "SCHEDULE", allow_hyphen_values = true, required_unless_present = "job")]
+    pub expr: Option<String>,
+
+    /// The schedule of this job, as the daemon has armed it
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["expr", "dialect", "timezone"])]
+    pub job: Option<String>,
 
     /// Whose rules the schedule follows
     #[arg(long, value_name = "DIALECT", default_value = "robfig", value_parser = dialects())]
@@ -51,20 +60,57 @@ fn dialects() -> impl TypedValueParser<Value = Dialect> {
     PossibleValuesParser::new(names).try_map(|name| name.parse::<Dialect>())
 }
 
+/// Whose slots are asked for.
+#[derive(Debug)]
+struct Subject {
+    text: String,
+    dialect: Dialect,
+    /// Absent: the local one.
+    timezone: Option<String>,
+    /// What `~` draws from.
+    seed: String,
+    /// The next slot, where a daemon tells it: `@every` counts from the time a job was armed.
+    next: Option<Timestamp>,
+}
+
+impl Subject {
+    /// A schedule by itself. Its seed is its text: there is no name, and the answer should not change from call to call.
+    fn of_text(args: &Next) -> Subject {
+        let text = args.expr.clone().unwrap_or_default();
+        Subject { seed: text.clone(), text, dialect: args.dialect, timezone: args.timezone.clone(), next: None }
+    }
+
+    /// The schedule of a job.
+    fn of_job(name: &str, place: &Place) -> Result<Subject, Error> {
+        let job: JobView = Client::new(place)?.get(&format!("/jobs/{}", percent_encode(name)))?;
+        let refused = |why| Err(Error::new(Exit::Failed, format!("{} {why}", job.name)));
+        let Some(text) = job.schedule else { return refused("has no schedule: it runs when it is asked to") };
+        if !job.enable {
+            return refused("is disabled: it is never due");
+        }
+        let dialect = job.dialect.as_deref().unwrap_or_default().parse().unwrap_or_default();
+        Ok(Subject { text, dialect, timezone: job.timezone, seed: job.name.to_string(), next: job.next })
+    }
+}
+
 /// Does it, on the standard streams.
-pub fn run(args: &Next) -> ExitCode {
-    match render(args, Timestamp::now()) {
+pub fn run(args: &Next, place: &Place) -> Result<Exit, Error> {
+    let subject = match &args.job {
+        Some(name) => Subject::of_job(name, place)?,
+        None => Subject::of_text(args),
+    };
+    Ok(match render_subject(&subject, args, Timestamp::now()) {
         Ok(output) => {
             // Who closes the pipe has seen enough.
             let _ = std::io::stderr().lock().write_all(output.notes.as_bytes());
             let _ = std::io::stdout().lock().write_all(output.text.as_bytes());
-            ExitCode::SUCCESS
+            Exit::Ok
         }
         Err(message) => {
             let _ = std::io::stderr().lock().write_all(message.as_bytes());
-            ExitCode::FAILURE
+            Exit::Failed
         }
-    }
+    })
 }
 
 /// What goes to standard output, and the notes beside it.
@@ -76,9 +122,14 @@ pub struct Output {
     pub notes: String,
 }
 
-/// The output, or what to say instead; whole lines. `now` is where the table starts unless `--from` says otherwise.
+/// The output for a schedule text, or what to say instead; whole lines. `now` is where the table starts unless `--from`
+/// says otherwise.
 pub fn render(args: &Next, now: Timestamp) -> Result<Output, String> {
-    let zone = match &args.timezone {
+    render_subject(&Subject::of_text(args), args, now)
+}
+
+fn render_subject(subject: &Subject, args: &Next, now: Timestamp) -> Result<Output, String> {
+    let zone = match &subject.timezone {
         None => parse_zone("local").map_err(|message| format!("rota next: {message}\n"))?,
         Some(name) => parse_zone(name).map_err(|message| format!("rota next: --timezone: {message}\n"))?,
     };
@@ -86,10 +137,12 @@ pub fn render(args: &Next, now: Timestamp) -> Result<Output, String> {
         None => now,
         Some(text) => parse_from(text)?,
     };
-    // The seed is the text itself: without a job there is no name, and the answer should not change from call to call.
-    let schedule =
-        Schedule::parse(&args.expr, args.dialect, &zone, &args.expr).map_err(|error| explain(&args.expr, &error))?;
-    let events = schedule.upcoming(from, from, usize::from(args.count));
+    let schedule = Schedule::parse(&subject.text, subject.dialect, &zone, &subject.seed)
+        .map_err(|error| explain(&subject.text, &error))?;
+    // One period before the slot that is known; what is no `@every` has no anchor.
+    let period_before = |next: Timestamp| next.checked_sub(schedule.next(next, next)?.duration_since(next)).ok();
+    let anchor = subject.next.and_then(period_before).unwrap_or(from);
+    let events = schedule.upcoming(from, anchor, usize::from(args.count));
     if args.json {
         return Ok(Output { text: json(&events, &schedule), notes: String::new() });
     }
@@ -137,7 +190,11 @@ fn explain(expr: &str, error: &ScheduleError) -> String {
     if length == 0 && start >= expr.chars().count() {
         carets.push('^');
     }
-    format!("rota next: {error}\n{}\n{}\n", line.trim_end(), carets.trim_end())
+    let mut text = format!("rota next: {error}\n{}\n{}\n", line.trim_end(), carets.trim_end());
+    if JobName::parse(expr).is_ok() && expr.chars().all(|c| c.is_alphanumeric() || "._-".contains(c)) {
+        let _ = writeln!(text, "  (the slots of a job: rota next --job {expr})");
+    }
+    text
 }
 
 /// How wide a terminal shows a character, near enough to put a caret under it.

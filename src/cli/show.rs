@@ -105,7 +105,7 @@ fn over(term: &Term, run: &RunView, now: Timestamp) -> String {
         let _ = write!(text, " {}", term.paint(colour, &words));
     }
     if let Some(ended) = run.ended {
-        let _ = write!(text, ", ended at {}", when::both(ended, now));
+        let _ = write!(text, ", ended {} ({})", when::local(ended, now), when::distance(ended, now));
         if let Some(started) = run.started {
             let _ = write!(text, ", after {}", when::length(ended.duration_since(started)));
         }

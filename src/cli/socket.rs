@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -24,7 +25,8 @@ pub struct Place {
 }
 
 impl Place {
-    /// The socket that was named; else that of the environment; else the first of the usual ones that exists.
+    /// The socket that was named; else that of the environment; else the first of the usual ones at which somebody
+    /// answers. Where nobody does, the first that is there, so that the reason is told of that one.
     pub fn socket(&self) -> Result<PathBuf, Error> {
         if let Some(socket) = &self.socket {
             return Ok(socket.clone());
@@ -36,12 +38,19 @@ impl Place {
             return Ok(socket.into());
         }
         let usual = usual();
-        usual.iter().find(|path| path.exists() && is_trusted(path)).cloned().ok_or_else(|| {
+        let there: Vec<&PathBuf> = usual.iter().filter(|path| path.exists() && is_trusted(path)).collect();
+        first_that_answers(&there).ok_or_else(|| {
             let tried: Vec<String> = usual.iter().map(|path| path.display().to_string()).collect();
             Error::new(Exit::Unavailable, format!("no rotad is running here (looked for {})", tried.join(", ")))
                 .hint("is rotad running? systemctl status rotad; another socket: --socket PATH or ROTAD_SOCKET")
         })
     }
+}
+
+/// A socket outlives its daemon, and the system's daemon is not for everybody: neither hides a daemon of one's own.
+fn first_that_answers(there: &[&PathBuf]) -> Option<PathBuf> {
+    let answers = |path: &&&PathBuf| there.len() == 1 || UnixStream::connect(path).is_ok();
+    there.iter().find(answers).or(there.first()).map(|path| path.to_path_buf())
 }
 
 fn usual() -> Vec<PathBuf> {
@@ -79,6 +88,7 @@ fn configured(path: &Path) -> Result<Option<PathBuf>, Error> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::net::UnixListener;
 
     use super::*;
 
@@ -96,6 +106,18 @@ mod tests {
         assert!(!is_trusted(&open.join("rotad.sock")));
         assert!(!is_trusted(&link.join("rotad.sock")));
         assert!(!is_trusted(&scratch.path().join("none/rotad.sock")));
+    }
+
+    #[test]
+    fn a_socket_that_nobody_listens_at_hides_no_other() {
+        let scratch = tempfile::tempdir().unwrap();
+        let [dead, alive] = ["dead", "alive"].map(|name| scratch.path().join(name));
+        drop(UnixListener::bind(&dead).unwrap());
+        let _listener = UnixListener::bind(&alive).unwrap();
+        assert_eq!(first_that_answers(&[&dead, &alive]), Some(alive.clone()));
+        assert_eq!(first_that_answers(&[&alive, &dead]), Some(alive));
+        assert_eq!(first_that_answers(&[&dead, &dead]), Some(dead), "its error is told");
+        assert_eq!(first_that_answers(&[]), None);
     }
 
     #[test]

@@ -14,10 +14,11 @@ fn in_zone(at: Timestamp, now: Timestamp, zone: TimeZone) -> String {
     at.strftime(format).to_string()
 }
 
-/// `in 4 min`, `3 h ago`, `now`.
+/// `in 4 min`, `3 h ago`; less than a second away `now`, or `just now`.
 pub fn distance(at: Timestamp, now: Timestamp) -> String {
     let away = at.duration_since(now);
     match away.as_secs() {
+        0 if away.is_negative() => "just now".into(),
         0 => "now".into(),
         seconds if seconds > 0 => format!("in {}", length(away)),
         _ => format!("{} ago", length(-away)),
@@ -59,6 +60,7 @@ mod tests {
         ] {
             assert_eq!(distance(now + SignedDuration::from_secs(seconds), now), text);
         }
+        assert_eq!(distance(now - SignedDuration::from_millis(20), now), "just now");
         assert_eq!(length(SignedDuration::from_millis(120)), "120 ms");
     }
 

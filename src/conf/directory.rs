@@ -4,7 +4,7 @@
 //! - A file that breaks keeps its last good definition; a file that is gone loses it. Broken is not deleted.
 //! - Two files with the same job name: the first by name (byte order) makes the job, the other is told so. When the first
 //!   goes, the other takes over.
-//! - The same text is the same definition, however often it is saved.
+//! - The same text is the same definition, however often it is saved, as long as its time zone has the same rules.
 //! - One file costs `O(log n)`, and a batch tells its net effect only: a rename is no retirement.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -66,10 +66,10 @@ struct File {
 }
 
 /// Which definition a job has.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 struct Stand {
     file: String,
-    hash: u64,
+    job: Arc<Job>,
     broken: bool,
 }
 
@@ -101,7 +101,7 @@ impl Directory {
         let file = match reading {
             Reading::Broken(findings) => File { good, broken: true, findings },
             Reading::Good { job, since, warnings } => {
-                let same = good.filter(|old| old.job.hash == job.hash && old.job.name == job.name);
+                let same = good.filter(|old| old.job.says_the_same(&job));
                 let good = same.unwrap_or_else(|| Armed { job: Arc::new(*job), since });
                 File { good: Some(good), broken: false, findings: warnings }
             }
@@ -133,7 +133,7 @@ impl Directory {
             match (before, now) {
                 (None, None) => {}
                 (Some(_), None) => changes.push(Change::Retired(job)),
-                (Some(before), Some(now)) if before.file == now.file && before.hash == now.hash => {
+                (Some(before), Some(now)) if before.file == now.file && before.job.says_the_same(&now.job) => {
                     if before.broken != now.broken {
                         changes.push(Change::Broken(job, now.broken));
                     }
@@ -191,7 +191,7 @@ impl Directory {
     fn stand(&self, job: &JobName) -> Option<Stand> {
         let name = self.claims.get(job)?.first()?;
         let file = self.files.get(name)?;
-        Some(Stand { file: name.clone(), hash: file.good.as_ref()?.job.hash, broken: file.broken })
+        Some(Stand { file: name.clone(), job: Arc::clone(&file.good.as_ref()?.job), broken: file.broken })
     }
 
     /// What a file has to say.

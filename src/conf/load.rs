@@ -14,6 +14,7 @@ use nix::sys::stat::{FileStat, SFlag, fstat, fstatat};
 use super::config::Config;
 use super::directory::Reading;
 use super::open::{Opener, open_in, read_all};
+use super::program::unsafe_program;
 use super::trust::{Trust, What};
 use super::yaml::MAX_FILE;
 use crate::job::Finding;
@@ -121,9 +122,19 @@ impl Loader {
         self.seen.remove(name);
     }
 
-    /// The directory is another one: nothing is remembered.
+    /// The directory is another one, say: nothing is remembered.
     pub fn forget_all(&mut self) {
         self.seen.clear();
+    }
+
+    /// Everything may mean something else now, also files that are as they were: the time zone database is read anew.
+    pub fn refresh(&mut self) {
+        jiff::tz::db().reset();
+        if let Some(fresh) = self.zone.iana_name().and_then(|name| TimeZone::get(name).ok()) {
+            self.zone = fresh;
+        }
+        self.schedules = Schedules::default();
+        self.forget_all();
     }
 
     /// By stat(2) alone: the file is the one that was read, unchanged. Never said of links.
@@ -192,6 +203,7 @@ impl Loader {
             warnings.push(refusal);
             return Reading::Broken(warnings);
         }
+        warnings.extend(self.users.as_ref().and_then(|config| unsafe_program(config, &job)));
         let (seconds, nanoseconds) = stamp.changed;
         let changed = i32::try_from(nanoseconds).ok().and_then(|nano| Timestamp::new(seconds, nano).ok());
         Reading::Good { job: Box::new(job), since: changed.map_or(now, |changed| changed.min(now)), warnings }
@@ -218,7 +230,11 @@ impl Loader {
                 broken("not-regular", "it is a socket or device, not a regular file", "take it out of the directory")
             }
             Errno::EACCES | Errno::EPERM => {
-                broken("unreadable", "rotad may not read it", "chown it to root and chmod it 0644 (or 0600)")
+                let hint = match self.users.as_ref().is_some_and(|config| config.as_root) {
+                    true => "chown it to root and chmod it 0644 (or 0600)",
+                    false => "chown it to the user who runs rotad, or chmod it 0644",
+                };
+                broken("unreadable", "rotad may not read it", hint)
             }
             Errno::EINVAL | Errno::ENAMETOOLONG => {
                 broken("bad-file-name", "no file can be opened by this name", "rename it")

@@ -8,6 +8,7 @@ mod inbox;
 mod load;
 mod nearest;
 mod open;
+mod program;
 mod rotad_yaml;
 mod standing;
 mod trust;

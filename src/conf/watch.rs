@@ -221,6 +221,8 @@ impl<O: Opener> Watch<O> {
             return;
         }
         if reload {
+            // Asked for by somebody who wants to be sure: also of the time zones (fault A5).
+            self.loader.refresh();
             self.scan(Scan::All);
         } else if word.rescan || word.others && self.links {
             self.scan(Scan::Changed);

@@ -59,6 +59,15 @@ pub struct Job {
     pub labels: BTreeMap<String, String>,
 }
 
+impl Job {
+    /// Both say the same: the same text under the same name, read by the same rules of the time zone. Those change with
+    /// the files of the tz database.
+    pub fn says_the_same(&self, other: &Job) -> bool {
+        let zone = |job: &Job| job.schedule.as_ref().map(|schedule| schedule.zone().clone());
+        self.hash == other.hash && self.name == other.name && zone(self) == zone(other)
+    }
+}
+
 /// What a job runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Program {
