@@ -235,6 +235,33 @@ fn a_follower_from_the_creation_on_misses_nothing_and_one_that_does_not_read_is_
 }
 
 #[test]
+fn e74_a_follower_that_reads_slowly_holds_the_job_and_nothing_is_lost() {
+    const BYTES: u64 = 40_000_000;
+    let dir = tempfile::tempdir().unwrap();
+    let mut scene = Scene::new(&config(dir.path()));
+    let of = label(1, "job", LogTarget::File);
+    scene.capture.expect(of.clone());
+    let (_, events) = scene.capture.tails().follow(RUN).unwrap();
+    let mut job = scene.run(of, &format!("yes $(printf %099d 0) | head -c {BYTES}"));
+    let (mut lines, mut batches) = (0, 0);
+    loop {
+        match events.next(LONG).unwrap().1 {
+            TailEvent::Lines(more) => (lines, batches) = (lines + more.count, batches + 1),
+            TailEvent::Over => break,
+            TailEvent::Dropped(count) => panic!("{count} lines dropped after {lines}"),
+        }
+        if (20..32).contains(&batches) {
+            // Longer, all together, than anybody waits who sees nothing happen. Time has to pass.
+            std::thread::sleep(std::time::Duration::from_millis(300));
+        }
+    }
+    assert!(job.wait().unwrap().success());
+    assert_eq!(lines, BYTES / 100);
+    assert_eq!(scene.drained(), (RUN, [BYTES, 0], 0));
+    assert_eq!(printed(&log(dir.path())).len() as u64, BYTES);
+}
+
+#[test]
 fn a_job_keeps_the_tails_of_its_last_five_runs() {
     let dir = tempfile::tempdir().unwrap();
     let mut scene = Scene::new(&config(dir.path()));
