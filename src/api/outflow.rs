@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use super::answer::head;
-use super::record::Record;
+use super::record::{Lead, Record};
 
 /// A blank line is sent after so much silence: a write is the only way to learn that the client is gone.
 pub const HEARTBEAT: Duration = Duration::from_secs(2);
@@ -33,6 +33,16 @@ impl<W: Write> Outflow<W> {
     /// Adds a record. It is sent with the next [`Self::flush`], or when there are many.
     pub fn record(&mut self, record: &Record) -> io::Result<()> {
         serde_json::to_writer(&mut self.batch, record)?;
+        self.added()
+    }
+
+    /// Adds the record of a line.
+    pub fn line(&mut self, lead: &Lead, bytes: &[u8], open: bool) -> io::Result<()> {
+        lead.write(&mut self.batch, bytes, open)?;
+        self.added()
+    }
+
+    fn added(&mut self) -> io::Result<()> {
         self.batch.push(b'\n');
         if self.batch.len() < BATCH { Ok(()) } else { self.flush() }
     }

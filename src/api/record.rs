@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::RunView;
 use crate::job::JobName;
-use crate::sink::Line;
 use crate::wire::{RunId, Stream};
 
 /// One line of a stream.
@@ -69,15 +68,6 @@ pub struct LineRecord {
 }
 
 impl LineRecord {
-    /// A line of `run`.
-    pub fn new(run: RunId, line: Line) -> Self {
-        let (text, base64) = match String::from_utf8(line.bytes) {
-            Ok(text) => (Some(text), None),
-            Err(error) => (None, Some(base64_encode(error.as_bytes()))),
-        };
-        Self { at: line.at, run: run.to_string(), stream: line.stream, text, base64, open: line.open }
-    }
-
     /// The line's bytes; what is no base 64 is taken as it stands.
     pub fn bytes(&self) -> Vec<u8> {
         match (&self.text, &self.base64) {
@@ -85,6 +75,36 @@ impl LineRecord {
             (None, Some(base64)) => base64_decode(base64).unwrap_or_else(|| base64.clone().into_bytes()),
             (None, None) => Vec::new(),
         }
+    }
+}
+
+/// What all lines that were read at once begin with. Their records are written as [`LineRecord`] would be, without making
+/// each of them first.
+#[derive(Debug)]
+pub struct Lead(String);
+
+impl Lead {
+    /// Of lines of `run`.
+    pub fn new(at: Timestamp, run: RunId, stream: Stream) -> Self {
+        let stream = match stream {
+            Stream::Stdout => "stdout",
+            Stream::Stderr => "stderr",
+        };
+        Self(format!(r#"{{"at":"{at}","run":"{run}","stream":"{stream}","#))
+    }
+
+    /// The record of one line.
+    pub fn write(&self, to: &mut Vec<u8>, bytes: &[u8], open: bool) -> serde_json::Result<()> {
+        to.extend_from_slice(self.0.as_bytes());
+        match std::str::from_utf8(bytes) {
+            Ok(text) => {
+                to.extend_from_slice(b"\"text\":");
+                serde_json::to_writer(&mut *to, text)?;
+            }
+            Err(_) => to.extend_from_slice(format!(r#""base64":"{}""#, base64_encode(bytes)).as_bytes()),
+        }
+        to.extend_from_slice(if open { b",\"open\":true}" } else { b"}" });
+        Ok(())
     }
 }
 
@@ -125,20 +145,25 @@ mod tests {
 
     use super::*;
 
+    fn written(bytes: &[u8], open: bool) -> String {
+        let mut text = Vec::new();
+        Lead::new(Timestamp::UNIX_EPOCH, RunId(1), Stream::Stderr).write(&mut text, bytes, open).unwrap();
+        String::from_utf8(text).unwrap()
+    }
+
     fn line(bytes: &[u8]) -> LineRecord {
-        let line = Line { at: Timestamp::UNIX_EPOCH, stream: Stream::Stderr, bytes: bytes.to_vec(), open: false };
-        LineRecord::new(RunId(1), line)
+        serde_json::from_str(&written(bytes, false)).unwrap()
     }
 
     #[test]
     fn e75_text_stays_text_and_other_bytes_become_base64() {
-        let text = serde_json::to_string(&Record::Line(line("a\u{1b}[31m\"ü".as_bytes()))).unwrap();
+        let text = written("a\u{1b}[31m\"ü".as_bytes(), false);
         assert_eq!(
             text,
             r#"{"at":"1970-01-01T00:00:00Z","run":"0000000000001","stream":"stderr","text":"a\u001b[31m\"ü"}"#
         );
-        let bytes = serde_json::to_string(&Record::Line(line(b"\xffab"))).unwrap();
-        assert!(bytes.contains(r#""base64":"/2Fi""#), "{bytes}");
+        let bytes = written(b"\xffab", true);
+        assert!(bytes.ends_with(r#","base64":"/2Fi","open":true}"#), "{bytes}");
     }
 
     #[test]
@@ -159,11 +184,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn e75_every_byte_comes_back(bytes in proptest::collection::vec(any::<u8>(), 0..50)) {
-            let text = serde_json::to_string(&Record::Line(line(&bytes))).unwrap();
+        fn e75_every_byte_comes_back(bytes in proptest::collection::vec(any::<u8>(), 0..50), open: bool) {
+            let text = written(&bytes, open);
             prop_assert!(!text.contains('\n'));
             match serde_json::from_str(&text).unwrap() {
-                Record::Line(back) => prop_assert_eq!(back.bytes(), bytes),
+                Record::Line(back) => {
+                    prop_assert_eq!((back.bytes(), back.open), (bytes, open));
+                    prop_assert_eq!(serde_json::to_string(&back).unwrap(), text);
+                }
                 other => prop_assert!(false, "{:?}", other),
             }
         }

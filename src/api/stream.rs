@@ -4,16 +4,16 @@
 
 use std::io::{self, Write};
 use std::mem;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use super::answer::Problem;
 use super::ask::Engine;
 use super::outflow::{HEARTBEAT, Outflow};
-use super::record::{LineRecord, Record};
+use super::record::{Lead, Record};
 use crate::engine::{Request, RunView};
 use crate::job::JobName;
-use crate::sink::{Line, Tail, TailEvent, Tails};
+use crate::sink::{Following, Line, Lines, TailEvent, Tails};
 use crate::wire::RunId;
 
 /// A run's output is over a little before the run is booked: how long to wait before the engine is asked again, at first
@@ -87,50 +87,45 @@ struct Writer<'a, W> {
 }
 
 impl<W: Write> Writer<'_, W> {
-    /// What is kept of a run, and its end if it is over. Gives back what was told.
-    fn kept(&mut self, tails: &Tails, run: RunId, job: &JobName) -> io::Result<Seam> {
+    /// What is kept of a run, and its end if it is over. Gives back how many lines it has had, and whether its end was told.
+    fn kept(&mut self, tails: &Tails, run: RunId, job: &JobName) -> io::Result<(u64, bool)> {
         self.out.record(&Record::Run { run: run.to_string(), job: job.clone() })?;
         let tail = tails.of(run).unwrap_or_default();
-        self.lines(run, tail.skipped, tail.lines.clone())?;
+        let known = tail.skipped + tail.lines.len() as u64;
+        self.lines(run, tail.skipped, tail.lines)?;
         let view = self.ask(run).ok().filter(|view| view.state == "over");
         let over = view.is_some();
         if let Some(view) = view {
             self.out.record(&Record::End { end: Box::new(view) })?;
         }
-        Ok(Seam { lines: tail.lines, over })
+        Ok((known, over))
     }
 
     fn follow_run(&mut self, tails: &Tails, run: RunId, job: &JobName) -> io::Result<()> {
         self.out.record(&Record::Run { run: run.to_string(), job: job.clone() })?;
         // A run of whose output nothing is known is still worth waiting for.
         if let Some((tail, events)) = tails.follow(run) {
-            // Lines told or known to be lost, and the last of them.
+            // Lines told or known to be lost.
             let mut known = tail.skipped + tail.lines.len() as u64;
-            let mut last = tail.lines.last().cloned();
-            // Of those, lost since then.
-            let mut dropped = 0;
-            let mut over = tail.over;
             self.lines(run, tail.skipped, tail.lines)?;
-            while !over {
+            loop {
                 match self.wait(&events, HEARTBEAT)? {
-                    Ok(TailEvent::Line(line)) => {
-                        self.dropped(run, mem::take(&mut dropped))?;
-                        known += 1;
-                        last = Some(line.clone());
-                        self.line(run, line)?;
+                    Ok((_, TailEvent::Lines(lines))) => {
+                        self.dropped(run, lines.first.saturating_sub(known))?;
+                        known = lines.first + lines.count;
+                        self.batch(run, &lines, 0)?;
                     }
-                    Ok(TailEvent::Dropped(count)) => {
-                        known += count;
-                        dropped += count;
-                    }
+                    // The next lines tell how many there were before them.
+                    Ok((_, TailEvent::Dropped(_))) => {}
                     Err(RecvTimeoutError::Timeout) => self.out.heartbeat()?,
-                    // What it printed last, faster than could be told, is still kept.
-                    Ok(TailEvent::Over) | Err(RecvTimeoutError::Disconnected) => {
-                        self.rest(run, tails.of(run).unwrap_or_default(), known - dropped, last.as_ref())?;
-                        over = true;
-                    }
+                    // What it printed last, and a client that did not read did not get, is still kept.
+                    Ok((_, TailEvent::Over)) | Err(RecvTimeoutError::Disconnected) => break,
                 }
             }
+            let tail = tails.of(run).unwrap_or_default();
+            self.dropped(run, tail.skipped.saturating_sub(known))?;
+            let told = usize::try_from(known.saturating_sub(tail.skipped)).unwrap_or(usize::MAX);
+            tail.lines.iter().skip(told).try_for_each(|line| self.line(run, line))?;
         }
         self.over(run);
         while !self.ending.is_empty() {
@@ -143,37 +138,33 @@ impl<W: Write> Writer<'_, W> {
         Ok(())
     }
 
-    /// What is kept of a run behind the `last` line that was told, and how many lines are missing before that.
-    fn rest(&mut self, run: RunId, tail: Tail, known: u64, last: Option<&Line>) -> io::Result<()> {
-        let told = tail.lines.iter().rposition(|line| Some(line) == last).map_or(0, |at| at + 1);
-        let all = tail.skipped + tail.lines.len() as u64;
-        let new = &tail.lines[told..];
-        self.dropped(run, all.saturating_sub(known + new.len() as u64))?;
-        new.iter().try_for_each(|line| self.line(run, line.clone()))
-    }
-
     fn follow_job(&mut self, tails: &Tails, job: &JobName, runs: usize) -> io::Result<()> {
-        let events: Receiver<(RunId, TailEvent)> = tails.follow_job(job);
+        let events = tails.follow_job(job);
         // What is printed between these two moments is in both.
         let mut seams = Vec::new();
         for run in last(tails.runs_of(job), runs) {
-            seams.push((run, self.kept(tails, run, job)?));
+            let (known, over) = self.kept(tails, run, job)?;
+            seams.push(Seam { run, known, over });
         }
-        let mut current = seams.last().map(|(run, _)| *run);
+        let mut current = seams.last().map(|seam| seam.run);
         loop {
             let patience = if self.ending.is_empty() { HEARTBEAT } else { self.patience };
             match self.wait(&events, patience)? {
                 Ok((run, event)) => {
-                    if let Some((_, seam)) = seams.iter_mut().find(|(of, _)| *of == run)
-                        && seam.holds(&event)
-                    {
+                    let seam = seams.iter().find(|seam| seam.run == run);
+                    let told = seam.map_or(0, |seam| seam.told(&event));
+                    if told == u64::MAX {
                         continue;
                     }
                     if current != Some(run) && !matches!(event, TailEvent::Over) {
                         self.out.record(&Record::Run { run: run.to_string(), job: job.clone() })?;
                         current = Some(run);
                     }
-                    self.event(run, event)?;
+                    match event {
+                        TailEvent::Lines(lines) => self.batch(run, &lines, told)?,
+                        TailEvent::Dropped(count) => self.dropped(run, count)?,
+                        TailEvent::Over => self.over(run),
+                    }
                 }
                 Err(RecvTimeoutError::Timeout) => self.out.heartbeat()?,
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
@@ -186,31 +177,27 @@ impl<W: Write> Writer<'_, W> {
         if lines.len() > self.most {
             // Who asks for the last lines knows that there are others.
             lines.drain(..lines.len() - self.most);
-            return lines.into_iter().try_for_each(|line| self.line(run, line));
+            return lines.iter().try_for_each(|line| self.line(run, line));
         }
         if skipped > 0 {
             self.out.record(&Record::Skipped { skipped, run: run.to_string() })?;
         }
-        lines.into_iter().try_for_each(|line| self.line(run, line))
+        lines.iter().try_for_each(|line| self.line(run, line))
     }
 
-    fn line(&mut self, run: RunId, line: Line) -> io::Result<()> {
-        self.out.record(&Record::Line(LineRecord::new(run, line)))
+    fn line(&mut self, run: RunId, line: &Line) -> io::Result<()> {
+        self.out.line(&Lead::new(line.at, run, line.stream), &line.bytes, line.open)
+    }
+
+    /// Lines that were read at once, but for those of them that were told already.
+    fn batch(&mut self, run: RunId, lines: &Lines, told: u64) -> io::Result<()> {
+        let lead = Lead::new(lines.at, run, lines.stream);
+        let told = usize::try_from(told).unwrap_or(usize::MAX);
+        lines.frames().skip(told).try_for_each(|frame| self.out.line(&lead, frame.bytes, frame.open))
     }
 
     fn dropped(&mut self, run: RunId, dropped: u64) -> io::Result<()> {
         if dropped > 0 { self.out.record(&Record::Dropped { dropped, run: run.to_string() }) } else { Ok(()) }
-    }
-
-    fn event(&mut self, run: RunId, event: TailEvent) -> io::Result<()> {
-        match event {
-            TailEvent::Line(line) => self.line(run, line),
-            TailEvent::Dropped(count) => self.dropped(run, count),
-            TailEvent::Over => {
-                self.over(run);
-                Ok(())
-            }
-        }
     }
 
     fn over(&mut self, run: RunId) {
@@ -240,14 +227,18 @@ impl<W: Write> Writer<'_, W> {
     }
 
     /// The next event. Before it waits, what was held back is sent.
-    fn wait<E>(&mut self, events: &Receiver<E>, patience: Duration) -> io::Result<Result<E, RecvTimeoutError>> {
-        if let Ok(event) = events.try_recv() {
-            return Ok(Ok(event));
+    fn wait(&mut self, events: &Following, patience: Duration) -> io::Result<Next> {
+        match events.next(Duration::ZERO) {
+            Err(RecvTimeoutError::Timeout) => {
+                self.out.flush()?;
+                Ok(events.next(patience))
+            }
+            event => Ok(event),
         }
-        self.out.flush()?;
-        Ok(events.recv_timeout(patience))
     }
 }
+
+type Next = Result<(RunId, TailEvent), RecvTimeoutError>;
 
 /// The last `count` runs.
 fn last(mut runs: Vec<RunId>, count: usize) -> Vec<RunId> {
@@ -256,46 +247,28 @@ fn last(mut runs: Vec<RunId>, count: usize) -> Vec<RunId> {
 
 /// What was told of a run from what is kept, and may come once more as events.
 struct Seam {
-    lines: Vec<Line>,
+    run: RunId,
+    /// Lines told or known to be lost.
+    known: u64,
+    /// So was its end.
     over: bool,
 }
 
 impl Seam {
-    /// The event was told. From the first line that was not, no line was.
-    fn holds(&mut self, event: &TailEvent) -> bool {
+    /// How many lines of the event were told; `u64::MAX` for all of it.
+    fn told(&self, event: &TailEvent) -> u64 {
         match event {
-            TailEvent::Line(line) => {
-                let at = self.lines.iter().position(|told| told == line);
-                self.lines.drain(..at.map_or(self.lines.len(), |at| at + 1));
-                at.is_some()
-            }
-            TailEvent::Dropped(_) => false,
-            TailEvent::Over => self.over,
+            TailEvent::Lines(lines) if lines.first + lines.count <= self.known => u64::MAX,
+            TailEvent::Lines(lines) => self.known.saturating_sub(lines.first),
+            TailEvent::Over if self.over => u64::MAX,
+            TailEvent::Dropped(_) | TailEvent::Over => 0,
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
-
     use super::*;
-    use crate::wire;
-
-    fn line(text: &str) -> Line {
-        Line { at: Timestamp::UNIX_EPOCH, stream: wire::Stream::Stdout, bytes: text.into(), open: false }
-    }
-
-    #[test]
-    fn a_seam_shows_each_line_once() {
-        // Kept: a b c c; b came after the subscription, so it comes again, and then d.
-        let mut seam = Seam { lines: ["a", "b", "c", "c"].map(line).into(), over: false };
-        let shown: Vec<&str> =
-            ["b", "c", "c", "d", "a"].into_iter().filter(|text| !seam.holds(&TailEvent::Line(line(text)))).collect();
-        assert_eq!(shown, ["d", "a"]);
-        assert!(!seam.holds(&TailEvent::Over));
-        assert!(Seam { lines: Vec::new(), over: true }.holds(&TailEvent::Over));
-    }
 
     #[test]
     fn last_runs() {

@@ -69,15 +69,16 @@ impl Capture {
         let tails = Tails::default();
         let (files, file_orders) = mpsc::channel();
         let (terminal, terminal_orders) = mpsc::channel();
-        let sinks = Sinks { files, terminal: terminal.clone() };
+        let sinks = Sinks { files, terminal: terminal.clone(), steps: Default::default() };
         let (pipes, commands) = Pipes::new()?;
         let capture = CaptureThread::new(link, sinks.clone(), (pipes.clone(), commands))?;
         thread::Builder::new().name("capture".into()).spawn(move || capture.run())?;
-        for (name, sink, orders) in [
+        let threads = [
             ("log-files", Sink::Files(Files::new(config, terminal)), file_orders),
             ("log-terminal", Sink::Terminal(Terminal::stderr()?), terminal_orders),
-        ] {
-            let thread = SinkThread::new(sink, orders, pipes.clone(), tails.clone(), events.clone());
+        ];
+        for ((name, sink, orders), steps) in threads.into_iter().zip(sinks.steps.clone()) {
+            let thread = SinkThread::new(sink, (orders, steps), pipes.clone(), tails.clone(), events.clone());
             thread::Builder::new().name(name.into()).spawn(move || thread.run())?;
         }
         let (crowd, expected) = Default::default();

@@ -170,6 +170,11 @@ impl Flow {
 
     // The sink thread's side.
 
+    /// No more will come into the spool.
+    pub fn ended(&self) -> bool {
+        self.marks().ended
+    }
+
     /// What there is to deliver.
     pub fn view(&self) -> View {
         let marks = self.marks();

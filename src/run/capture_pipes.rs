@@ -21,11 +21,12 @@ use super::capture_ways::{Command, Pipes, Sinks};
 use super::spool::Spool;
 use crate::wire::{Link, RunId, ToWarden};
 
-/// How long a job may be held up by a sink that does not take its lines.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a job is held up by a sink that does nothing at all, in turns: a sink that is slow but alive is waited for, and
+/// one turn passes at once where the whole program did not run.
+const PATIENCE: (u32, Duration) = (4, Duration::from_millis(500));
 /// Most bytes taken in one go, so that a job that prints without end does not starve the others.
 const BITE: usize = 128 << 10;
-/// Most bytes that [`Command::Close`] takes of a pipe: the largest size that a job can give its pipe unprivileged.
+/// Bytes that [`Command::Close`] takes of a pipe of unknown size: the largest that a job can give it unprivileged.
 const LAST_BITE: usize = 1 << 20;
 /// Room of a pipe that has shown itself busy, in bytes.
 const BUSY_PIPE: i32 = 256 << 10;
@@ -43,12 +44,23 @@ struct Mouth {
     pipe: OwnedFd,
     /// epoll looks at it.
     watched: bool,
-    /// Full since; patience ends then.
-    until: Option<Instant>,
+    /// It is not read for now.
+    wait: Option<Wait>,
     /// Patience has ended.
     discard: bool,
     /// Its pipe has been enlarged.
     busy: bool,
+}
+
+/// The wait for room.
+#[derive(Clone, Copy)]
+struct Wait {
+    /// The end of this turn.
+    until: Instant,
+    /// What the sink had done before it; `None` when it is not the sink that is waited for.
+    steps: Option<u64>,
+    /// Turns in a row in which nothing was done.
+    idle: u32,
 }
 
 /// The thread's own.
@@ -119,7 +131,7 @@ impl CaptureThread {
     }
 
     fn timeout(&self) -> EpollTimeout {
-        let first = self.full.iter().filter_map(|token| self.mouths.get(token)?.until).min();
+        let first = self.full.iter().filter_map(|token| Some(self.mouths.get(token)?.wait?.until)).min();
         first.map_or(EpollTimeout::NONE, |until| {
             let left = until.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
             EpollTimeout::try_from(left).unwrap_or(EpollTimeout::ZERO)
@@ -132,7 +144,7 @@ impl CaptureThread {
         self.tokens.insert(output.label.run, tokens);
         for ((index, token), pipe) in tokens.into_iter().enumerate().zip(pipes) {
             let output = output.clone();
-            let mouth = Mouth { output, index, pipe, watched: false, until: None, discard: false, busy: false };
+            let mouth = Mouth { output, index, pipe, watched: false, wait: None, discard: false, busy: false };
             self.mouths.insert(token, mouth);
             self.watch(token);
         }
@@ -140,7 +152,7 @@ impl CaptureThread {
 
     fn watch(&mut self, token: u64) {
         let Some(mouth) = self.mouths.get_mut(&token) else { return };
-        mouth.until = None;
+        mouth.wait = None;
         self.full.retain(|full| *full != token);
         if mouth.watched {
             return;
@@ -164,12 +176,11 @@ impl CaptureThread {
     fn serve(&mut self, token: u64, bytes: bool) {
         let Some(mouth) = self.mouths.get_mut(&token) else { return };
         let flow = &mouth.output.flows[mouth.index];
-        if bytes && flow.spool.get().is_none() {
-            begin(mouth, &self.link);
-        }
+        let homeless = bytes && flow.spool.get().is_none() && !begin(mouth, &self.link) && !mouth.discard;
         let room = if mouth.discard || flow.spool.get().is_none() { BITE as u64 } else { flow.room() };
-        if room == 0 {
-            mouth.until = Some(Instant::now() + PATIENCE);
+        if homeless || room == 0 {
+            let steps = (!homeless).then(|| self.sinks.steps(&mouth.output));
+            mouth.wait = Some(Wait { until: Instant::now() + PATIENCE.1, steps, idle: 0 });
             self.full.push(token);
             self.unwatch(token);
             return;
@@ -183,17 +194,23 @@ impl CaptureThread {
 
     fn lose_patience(&mut self) {
         let now = Instant::now();
-        while let Some(token) = self
-            .full
-            .iter()
-            .copied()
-            .find(|token| self.mouths.get(token).is_none_or(|mouth| mouth.until.is_none_or(|until| until <= now)))
-        {
-            if let Some(mouth) = self.mouths.get_mut(&token) {
+        let mut lost = Vec::new();
+        for token in &self.full {
+            let Some(mouth) = self.mouths.get_mut(token) else { continue };
+            let Some(wait) = mouth.wait.as_mut().filter(|wait| wait.until <= now) else { continue };
+            let homeless = wait.steps.is_none();
+            let steps = wait.steps.map(|_| self.sinks.steps(&mouth.output));
+            wait.idle = if wait.steps == steps { wait.idle + 1 } else { 0 };
+            (wait.steps, wait.until) = (steps, now + PATIENCE.1);
+            if wait.idle >= PATIENCE.0 {
                 mouth.output.flows[mouth.index].give_up();
                 mouth.discard = true;
+                lost.push(*token);
+            } else if homeless && begin(mouth, &self.link) {
+                lost.push(*token);
             }
-            self.full.retain(|full| *full != token);
+        }
+        for token in lost {
             self.watch(token);
         }
     }
@@ -213,7 +230,9 @@ impl CaptureThread {
                 if flow.spool.get().is_none() && readable(&mouth.pipe) {
                     begin(mouth, &self.link);
                 }
-                let mut left = LAST_BITE;
+                // All that can be in it now, and no more: somebody may go on printing for ever.
+                let size = fcntl(&mouth.pipe, FcntlArg::F_GETPIPE_SZ).map_or(0, |size| size.unsigned_abs() as usize);
+                let mut left = size.max(LAST_BITE);
                 while let Some(taken @ 1..) = take(mouth, &self.null, left) {
                     left -= taken;
                     if left == 0 {
@@ -239,13 +258,20 @@ impl CaptureThread {
     }
 }
 
-/// Gives a stream its spool. The warden has it before a byte is in it.
-fn begin(mouth: &Mouth, link: &Link) {
-    let Ok(spool) = Spool::create() else { return };
+/// Gives a stream its spool. The warden has it before a byte is in it; `false`: it could not be made or handed over.
+fn begin(mouth: &Mouth, link: &Link) -> bool {
+    let Ok(spool) = Spool::create() else { return false };
     let message = ToWarden::Spool { run: mouth.output.label.run, stream: STREAMS[mouth.index] };
-    // Without a warden there is no next engine to lose bytes to; the one that there is goes on.
-    let _ = link.send(&message, &[spool.as_fd()], true);
+    if let Err(error) = link.send(&message, &[spool.as_fd()], true) {
+        // Without a warden there is no next engine to lose bytes to; the one that there is goes on. Otherwise the link has
+        // too much on its way, or the kernel no memory.
+        let gone = [Errno::EPIPE, Errno::ECONNRESET, Errno::ENOTCONN, Errno::ECONNREFUSED];
+        if !gone.iter().any(|errno| error.raw_os_error() == Some(*errno as i32)) {
+            return false;
+        }
+    }
     let _ = mouth.output.flows[mouth.index].spool.set(spool);
+    true
 }
 
 /// `Some(0)`: the end. `None`: nothing now.

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -60,6 +60,8 @@ pub struct Sinks {
     pub files: Sender<Order>,
     /// Terminal or journal.
     pub terminal: Sender<Order>,
+    /// What their threads have done so far, files first.
+    pub steps: [Arc<AtomicU64>; 2],
 }
 
 impl Sinks {
@@ -69,6 +71,12 @@ impl Sinks {
             LogTarget::Auto => &self.terminal,
             LogTarget::File | LogTarget::None => &self.files,
         }
+    }
+
+    /// How much the thread of this run's sink has done so far: it is alive while this changes.
+    pub fn steps(&self, output: &Output) -> u64 {
+        let terminal = output.label.target == LogTarget::Auto;
+        self.steps[usize::from(terminal)].load(Ordering::Relaxed)
     }
 
     /// Something has changed about the run.

@@ -121,7 +121,12 @@ impl Spool {
     /// Moves up to `most` bytes from a pipe to the end of the stream. 0: the pipe's writers are gone. Never waits.
     pub fn take(&self, pipe: BorrowedFd<'_>, received: u64, most: usize) -> Result<usize, Errno> {
         let mut at = (HEADER + received) as i64;
-        splice(pipe, None, &self.file, Some(&mut at), most, SpliceFFlags::SPLICE_F_NONBLOCK)
+        loop {
+            match splice(pipe, None, &self.file, Some(&mut at), most, SpliceFFlags::SPLICE_F_NONBLOCK) {
+                Err(Errno::EINTR) => {}
+                other => return other,
+            }
+        }
     }
 
     /// Reads from position `at` until `into` is full or the stream's bytes end.

@@ -3,13 +3,16 @@
 //! It may wait for a disk or a terminal; nothing else waits for it. Per batch, for a log file: write down what will be
 //! written, write it, write down that it is done. For the terminal, which cannot be asked later what it has shown, the same
 //! line by line, so that a killed engine doubles at most the line it was writing.
+//!
+//! A run whose follower reads and is behind is held: the others go on, and it is looked at again soon.
 
 mod batch;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -26,6 +29,9 @@ use crate::wire::RunId;
 
 /// Runs that are over and may still be spoken of by [`Order::Note`].
 const MOST_OVER: usize = 1024;
+
+/// Time between two looks at runs that are held.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// What a sink thread is told.
 pub enum Order {
@@ -60,8 +66,15 @@ pub struct SinkThread {
     pipes: Pipes,
     tails: Tails,
     events: UnboundedSender<CaptureEvent>,
+    /// Counts what this thread does: the capture thread sees by it that the sink is alive.
+    steps: Arc<AtomicU64>,
     runs: HashMap<RunId, Served>,
     ready: VecDeque<RunId>,
+    /// Runs that wait for who follows them, and when they were looked at.
+    held: Vec<RunId>,
+    looked: Instant,
+    /// Notes that came before the log files may grow.
+    early: Vec<(RunId, String)>,
     /// Labels of runs that are over, oldest first.
     over: VecDeque<RunLabel>,
     adopted: bool,
@@ -79,32 +92,56 @@ struct Served {
 }
 
 impl SinkThread {
-    /// Serves `sink` by `orders`.
+    /// Serves `sink` by `orders`, and counts its steps.
     pub fn new(
         sink: Sink,
-        orders: Receiver<Order>,
+        (orders, steps): (Receiver<Order>, Arc<AtomicU64>),
         pipes: Pipes,
         tails: Tails,
         events: UnboundedSender<CaptureEvent>,
     ) -> SinkThread {
-        let (runs, ready, over) = Default::default();
-        let (bytes, text) = (vec![0; BATCH], Vec::new());
-        SinkThread { sink, orders, pipes, tails, events, runs, ready, over, adopted: false, bytes, text, flying: None }
+        let (runs, ready, held, early, over) = Default::default();
+        let (bytes, text, looked, adopted, flying) = (vec![0; BATCH], Vec::new(), Instant::now(), false, None);
+        SinkThread {
+            sink,
+            orders,
+            pipes,
+            tails,
+            events,
+            steps,
+            runs,
+            ready,
+            held,
+            looked,
+            early,
+            over,
+            adopted,
+            bytes,
+            text,
+            flying,
+        }
     }
 
     /// Until nobody can give orders any more.
     pub fn run(mut self) {
         loop {
+            if !self.held.is_empty() && self.looked.elapsed() >= LOOK {
+                self.looked = Instant::now();
+                self.ready.extend(self.held.drain(..));
+            }
             let order = if self.adopted && !self.ready.is_empty() {
-                self.orders.try_recv()
+                self.orders.recv_timeout(Duration::ZERO)
+            } else if !self.held.is_empty() {
+                self.orders.recv_timeout(LOOK)
             } else {
-                self.orders.recv().map_err(|_| TryRecvError::Disconnected)
+                self.orders.recv().map_err(|_| RecvTimeoutError::Disconnected)
             };
             match order {
                 Ok(order) => self.obey(order),
-                Err(TryRecvError::Disconnected) => return,
-                Err(TryRecvError::Empty) => {
+                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => {
                     let Some(run) = self.ready.pop_front() else { continue };
+                    self.step_done();
                     if self.serve(run) {
                         self.ready.push_back(run);
                     }
@@ -113,12 +150,26 @@ impl SinkThread {
         }
     }
 
+    fn step_done(&self) {
+        self.steps.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn obey(&mut self, order: Order) {
         match order {
             Order::Run(output) => self.know(output),
-            Order::Adopt(output, intents) => self.adopt(output, intents),
-            Order::Adopted => self.adopted = true,
+            Order::Adopt(output, intents) => {
+                self.adopt(output, intents);
+                self.step_done();
+            }
+            Order::Adopted => {
+                self.adopted = true;
+                for (run, text) in std::mem::take(&mut self.early) {
+                    self.obey(Order::Note(run, text));
+                }
+            }
             Order::Ready(run) => self.ready.push_back(run),
+            // A file that grows now would hide whether what an engine before was about to write is there.
+            Order::Note(run, text) if !self.adopted => self.early.push((run, text)),
             Order::Note(run, text) => {
                 let label = match self.runs.get(&run) {
                     Some(served) => Some(&served.output.label),
@@ -172,7 +223,18 @@ impl SinkThread {
 
     /// A batch of each stream of a run. `true`: it is to be queued again.
     fn serve(&mut self, run: RunId) -> bool {
+        if self.held.contains(&run) {
+            return false;
+        }
         let Some(mut served) = self.runs.remove(&run) else { return false };
+        // What is left of a run that prints no more is little, and its end waits for nobody.
+        let ended = served.output.flows.iter().all(Flow::ended);
+        if self.tails.holds(run) && !ended {
+            self.land();
+            self.held.push(run);
+            self.runs.insert(run, served);
+            return false;
+        }
         served.output.queued.store(false, Ordering::Release);
         let more = [0, 1].map(|index| self.step(&mut served, index));
         let counts = [0, 1].map(|index| served.output.flows[index].counts());

@@ -3,6 +3,7 @@
 mod deliver;
 mod escape;
 mod files;
+mod follower;
 mod log_file;
 mod tail;
 mod tail_store;
@@ -11,5 +12,6 @@ mod writer;
 
 pub(crate) use deliver::{Order, Sink, SinkThread};
 pub(crate) use files::Files;
+pub use follower::{Following, Lines};
 pub use tail::{Line, Tail, TailEvent, Tails};
 pub(crate) use terminal::Terminal;

@@ -1,13 +1,14 @@
 //! The last lines of each run, kept for `rota logs` and handed out as they come.
 //!
-//! Bounded in every direction: 64 KiB a run, five runs a job, 16 MiB in all, 1024 events for a follower that does not read.
+//! Bounded in every direction: 64 KiB a run, five runs a job, 16 MiB in all; for what waits for a follower see
+//! [`super::follower`].
 
 use std::collections::BTreeMap;
-use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
+use super::follower::{Following, Lines};
 use super::tail_store::Store;
 use crate::job::JobName;
 use crate::wire::{RunId, Stream};
@@ -39,9 +40,9 @@ pub struct Tail {
 /// What a follower gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TailEvent {
-    /// A line.
-    Line(Line),
-    /// The follower was too slow: so many lines did not reach it.
+    /// Lines, read at once.
+    Lines(Lines),
+    /// The follower did not read: so many lines did not reach it.
     Dropped(u64),
     /// The run's output is over.
     Over,
@@ -59,14 +60,14 @@ impl Tails {
         self.store().tail(run)
     }
 
-    /// What is kept of a run, and every event after it, without a gap. The channel is bounded: who reads too slowly gets
-    /// [`TailEvent::Dropped`]. It closes after [`TailEvent::Over`]; closing without it says that the end did not fit.
-    pub fn follow(&self, run: RunId) -> Option<(Tail, Receiver<TailEvent>)> {
+    /// What is kept of a run, and every event after it, without a gap. Who reads is waited for; who does not gets
+    /// [`TailEvent::Dropped`]. The last one is [`TailEvent::Over`].
+    pub fn follow(&self, run: RunId) -> Option<(Tail, Following)> {
         self.store().follow(run)
     }
 
     /// Every line of every run of a job from now on.
-    pub fn follow_job(&self, job: &JobName) -> Receiver<(RunId, TailEvent)> {
+    pub fn follow_job(&self, job: &JobName) -> Following {
         self.store().follow_job(job)
     }
 
@@ -88,6 +89,11 @@ impl Tails {
     /// `bytes` are whole lines of a run, `lines` in number; `last` says that they may end without a newline.
     pub(crate) fn push(&self, run: RunId, stream: Stream, bytes: &[u8], last: bool, lines: u64) {
         self.store().push(run, Timestamp::now(), stream, bytes, last, lines);
+    }
+
+    /// Somebody who follows the run reads, and has to catch up first.
+    pub(crate) fn holds(&self, run: RunId) -> bool {
+        self.store().holds(run)
     }
 
     /// Lines of a run that nobody has any more.

@@ -1,12 +1,14 @@
 //! What [`super::Tails`] keeps, behind its lock.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use jiff::Timestamp;
 use memchr::memchr;
 
-use super::tail::{Line, Tail, TailEvent};
+use super::follower::{Follower, Following, Lines, queue};
+use super::tail::{Line, Tail};
 use crate::job::JobName;
 use crate::run::capture_flow::STREAMS;
 use crate::run::lines::Frames;
@@ -18,8 +20,6 @@ const MOST_OF_RUN: usize = 64 << 10;
 const MOST_IN_ALL: usize = 16 << 20;
 /// Runs of a job that keep their tail after their end.
 const RUNS_OF_JOB: usize = 5;
-/// Events that wait for a follower.
-const MOST_WAITING: usize = 1024;
 /// What a line costs beside its bytes, so that empty ones are not free.
 const LINE_COST: usize = size_of::<Mark>();
 /// What a run costs without lines.
@@ -32,7 +32,9 @@ pub struct Store {
     jobs: HashMap<JobName, Vec<RunId>>,
     /// Runs that are over, in the order of their ends.
     over: VecDeque<RunId>,
-    followed_jobs: HashMap<JobName, Vec<Follower<(RunId, TailEvent)>>>,
+    followed_jobs: HashMap<JobName, Vec<Follower>>,
+    /// Bytes that wait for all followers.
+    waiting: Arc<AtomicUsize>,
     /// Of all runs.
     cost: usize,
 }
@@ -47,7 +49,7 @@ struct Kept {
     over: bool,
     received: [u64; 2],
     dropped: u64,
-    followers: Vec<Follower<TailEvent>>,
+    followers: Vec<Follower>,
 }
 
 /// Where a line is in the bytes: after the lines before it.
@@ -59,58 +61,33 @@ struct Mark {
     open: bool,
 }
 
-#[derive(Debug)]
-struct Follower<E> {
-    sender: SyncSender<E>,
-    dropped: u64,
-}
-
-impl<E> Follower<E> {
-    /// `false`: nobody listens any more.
-    fn send(&mut self, event: E, dropped: impl FnOnce(u64) -> E, line: bool) -> bool {
-        let lost = u64::from(line);
-        if self.dropped > 0 {
-            match self.sender.try_send(dropped(self.dropped)) {
-                Ok(()) => self.dropped = 0,
-                Err(TrySendError::Full(_)) => {
-                    self.dropped += lost;
-                    return true;
-                }
-                Err(TrySendError::Disconnected(_)) => return false,
-            }
-        }
-        match self.sender.try_send(event) {
-            Ok(()) => true,
-            Err(TrySendError::Full(_)) => {
-                self.dropped += lost;
-                true
-            }
-            Err(TrySendError::Disconnected(_)) => false,
-        }
-    }
-}
-
 impl Store {
     pub fn tail(&self, run: RunId) -> Option<Tail> {
         self.runs.get(&run).map(Kept::tail)
     }
 
-    pub fn follow(&mut self, run: RunId) -> Option<(Tail, Receiver<TailEvent>)> {
+    pub fn follow(&mut self, run: RunId) -> Option<(Tail, Following)> {
         let kept = self.runs.get_mut(&run)?;
-        let (sender, receiver) = sync_channel(MOST_WAITING);
-        let mut follower = Follower { sender, dropped: 0 };
+        let (follower, following) = queue(self.waiting.clone());
         if kept.over {
-            follower.send(TailEvent::Over, TailEvent::Dropped, false);
+            follower.end(run);
         } else {
             kept.followers.push(follower);
         }
-        Some((kept.tail(), receiver))
+        Some((kept.tail(), following))
     }
 
-    pub fn follow_job(&mut self, job: &JobName) -> Receiver<(RunId, TailEvent)> {
-        let (sender, receiver) = sync_channel(MOST_WAITING);
-        self.followed_jobs.entry(job.clone()).or_default().push(Follower { sender, dropped: 0 });
-        receiver
+    pub fn follow_job(&mut self, job: &JobName) -> Following {
+        let (follower, following) = queue(self.waiting.clone());
+        self.followed_jobs.entry(job.clone()).or_default().push(follower);
+        following
+    }
+
+    /// Of all who follow a run, each is asked, so that each is looked at as often.
+    pub fn holds(&self, run: RunId) -> bool {
+        let Some(kept) = self.runs.get(&run) else { return false };
+        let of_job = self.followed_jobs.get(&kept.job).into_iter().flatten();
+        kept.followers.iter().chain(of_job).filter(|follower| follower.holds()).count() > 0
     }
 
     pub fn runs_of(&self, job: &JobName) -> Vec<RunId> {
@@ -137,39 +114,34 @@ impl Store {
 
     pub fn push(&mut self, run: RunId, at: Timestamp, stream: Stream, bytes: &[u8], last: bool, lines: u64) {
         let Some(kept) = self.runs.get_mut(&run) else { return };
-        let mut followed = self.followed_jobs.get_mut(&kept.job);
-        let heard = !kept.followers.is_empty() || followed.is_some();
-        // Unless somebody listens, what would not be kept is not even looked at.
-        let from = match bytes.len().checked_sub(MOST_OF_RUN) {
-            Some(at) if !heard => memchr(b'\n', &bytes[at..]).map_or(0, |end| at + end + 1),
-            _ => 0,
-        };
+        if lines > 0 {
+            let followed = self.followed_jobs.get_mut(&kept.job);
+            if !kept.followers.is_empty() || followed.is_some() {
+                let first = kept.skipped + kept.marks.len() as u64;
+                let lines = Lines { first, count: lines, at, stream, bytes: bytes.into(), last };
+                kept.followers.retain(|follower| follower.send(run, &lines));
+                if let Some(followers) = followed {
+                    followers.retain(|follower| follower.send(run, &lines));
+                    if followers.is_empty() {
+                        self.followed_jobs.remove(&kept.job);
+                    }
+                }
+            }
+        }
+        // What would not be kept is not even looked at.
+        let from = bytes.len().checked_sub(MOST_OF_RUN).and_then(|at| Some(at + memchr(b'\n', &bytes[at..])? + 1));
         let before = kept.cost();
         let mut count = 0;
-        for frame in Frames::new(&bytes[from..], last) {
+        for frame in Frames::new(&bytes[from.unwrap_or(0)..], last) {
             count += 1;
             kept.bytes.extend(frame.bytes);
             // A line is at most 64 KiB long.
             let mark = Mark { at, length: frame.bytes.len() as u32, stream, open: frame.open };
             kept.marks.push_back(mark);
             kept.trim(MOST_OF_RUN);
-            if heard {
-                let line = TailEvent::Line(Line { at, stream, bytes: frame.bytes.to_vec(), open: frame.open });
-                if let Some(followers) = &mut followed {
-                    let event = (run, line.clone());
-                    followers.retain_mut(|follower| {
-                        follower.send(event.clone(), |count| (run, TailEvent::Dropped(count)), true)
-                    });
-                }
-                kept.followers.retain_mut(|follower| follower.send(line.clone(), TailEvent::Dropped, true));
-            }
         }
         kept.skipped += lines.saturating_sub(count);
         self.cost = self.cost + kept.cost() - before;
-        if followed.is_some_and(|followers| followers.is_empty()) {
-            let job = kept.job.clone();
-            self.followed_jobs.remove(&job);
-        }
         self.bound();
     }
 
@@ -188,16 +160,15 @@ impl Store {
     pub fn end(&mut self, run: RunId) {
         let Some(kept) = self.runs.get_mut(&run).filter(|kept| !kept.over) else { return };
         kept.over = true;
-        for mut follower in kept.followers.drain(..) {
-            follower.send(TailEvent::Over, TailEvent::Dropped, false);
+        for follower in kept.followers.drain(..) {
+            follower.end(run);
         }
         kept.bytes.shrink_to_fit();
         kept.marks.shrink_to_fit();
         self.over.push_back(run);
         let job = kept.job.clone();
         if let Some(followers) = self.followed_jobs.get_mut(&job) {
-            let dropped = |count| (run, TailEvent::Dropped(count));
-            followers.retain_mut(|follower| follower.send((run, TailEvent::Over), dropped, false));
+            followers.retain(|follower| follower.end(run));
         }
         let over: Vec<RunId> = self.runs_of(&job).into_iter().filter(|run| self.is_over(*run)).collect();
         for run in over.iter().take(over.len().saturating_sub(RUNS_OF_JOB)) {

@@ -8,7 +8,7 @@ use rotad::job::LogTarget;
 use rotad::sink::{TailEvent, Tails};
 use rotad::wire::RunId;
 
-use super::warden::{Scene, config, label, until};
+use super::warden::{LONG, Scene, config, label, until};
 
 const RUN: RunId = RunId(1);
 
@@ -189,7 +189,7 @@ fn d63_a_grandchild_that_keeps_the_pipes_does_not_keep_the_run() {
 }
 
 #[test]
-fn a_follower_from_the_creation_on_misses_nothing_and_a_slow_one_is_told() {
+fn a_follower_from_the_creation_on_misses_nothing_and_one_that_does_not_read_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let mut scene = Scene::new(&config(dir.path()));
     let of = label(1, "job", LogTarget::None);
@@ -199,27 +199,66 @@ fn a_follower_from_the_creation_on_misses_nothing_and_a_slow_one_is_told() {
     let (tail, events) = tails.follow(RUN).unwrap();
     assert!(tail.lines.is_empty() && !tail.over);
     let go = dir.path().join("go");
-    let script = format!("seq 3000; until [ -e {} ]; do sleep 0.02; done; echo more; printf last >&2", go.display());
+    let script = format!("seq 3000000; until [ -e {} ]; do sleep 0.02; done; echo more; echo last", go.display());
     let mut job = scene.run(of, &script);
-    until("all are printed", || tail_text(&tails, RUN).last().is_some_and(|line| line == "3000"));
-    let lines = |count: usize| {
-        (0..count).map(|_| match events.recv().unwrap() {
-            TailEvent::Line(line) => String::from_utf8(line.bytes).unwrap(),
+    // Nobody reads: the job is held up for seconds, and goes on.
+    until("all are printed", || tail_text(&tails, RUN).last().is_some_and(|line| line == "3000000"));
+    let (mut next, mut dropped) = (1, 0);
+    while dropped == 0 {
+        match events.next(LONG).unwrap() {
+            (RUN, TailEvent::Lines(lines)) => {
+                assert_eq!(lines.first + 1, next);
+                for line in lines.lines() {
+                    assert_eq!(String::from_utf8(line.bytes).unwrap(), next.to_string());
+                    next += 1;
+                }
+            }
+            (RUN, TailEvent::Dropped(count)) => dropped = count,
             unexpected => panic!("{unexpected:?}"),
-        })
-    };
-    assert!(lines(1024).eq((1..=1024).map(|number| number.to_string())));
+        }
+    }
+    assert_eq!(next - 1 + dropped, 3_000_000);
+    assert!(next > 1_000_000, "8 MiB wait for it");
     fs::write(go, "").unwrap();
-    assert_eq!(events.recv().unwrap(), TailEvent::Dropped(3000 - 1024));
-    assert_eq!(lines(2).collect::<Vec<_>>(), ["more", "last"]);
-    assert_eq!(events.recv().unwrap(), TailEvent::Over);
-    assert!(events.recv().is_err());
+    let mut last = Vec::new();
+    while let (RUN, TailEvent::Lines(lines)) = events.next(LONG).unwrap() {
+        last.extend(lines.lines().map(|line| line.bytes));
+    }
+    assert_eq!(last, [b"more", b"last"]);
+    assert!(events.next(LONG).is_err(), "that was the end");
     job.wait().unwrap();
     scene.drained();
-    assert!(matches!(job_events.recv().unwrap(), (RUN, TailEvent::Line(line)) if line.bytes == b"1"));
+    assert!(matches!(job_events.next(LONG).unwrap(), (RUN, TailEvent::Lines(lines)) if lines.first == 0));
     let (tail, events) = tails.follow(RUN).unwrap();
-    assert!(tail.over && tail.lines.len() as u64 + tail.skipped == 3002);
-    assert_eq!(events.recv().unwrap(), TailEvent::Over);
+    assert!(tail.over && tail.lines.len() as u64 + tail.skipped == 3_000_002);
+    assert_eq!(events.next(LONG).unwrap(), (RUN, TailEvent::Over));
+}
+
+#[test]
+fn e74_a_follower_that_reads_slowly_holds_the_job_and_nothing_is_lost() {
+    const BYTES: u64 = 40_000_000;
+    let dir = tempfile::tempdir().unwrap();
+    let mut scene = Scene::new(&config(dir.path()));
+    let of = label(1, "job", LogTarget::File);
+    scene.capture.expect(of.clone());
+    let (_, events) = scene.capture.tails().follow(RUN).unwrap();
+    let mut job = scene.run(of, &format!("yes $(printf %099d 0) | head -c {BYTES}"));
+    let (mut lines, mut batches) = (0, 0);
+    loop {
+        match events.next(LONG).unwrap().1 {
+            TailEvent::Lines(more) => (lines, batches) = (lines + more.count, batches + 1),
+            TailEvent::Over => break,
+            TailEvent::Dropped(count) => panic!("{count} lines dropped after {lines}"),
+        }
+        if (20..32).contains(&batches) {
+            // Longer, all together, than anybody waits who sees nothing happen. Time has to pass.
+            std::thread::sleep(std::time::Duration::from_millis(300));
+        }
+    }
+    assert!(job.wait().unwrap().success());
+    assert_eq!(lines, BYTES / 100);
+    assert_eq!(scene.drained(), (RUN, [BYTES, 0], 0));
+    assert_eq!(printed(&log(dir.path())).len() as u64, BYTES);
 }
 
 #[test]

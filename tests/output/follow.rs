@@ -1,0 +1,53 @@
+//! `rota run --wait` shows all that the job prints, however much and however fast.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::Stdio;
+use std::time::Instant;
+
+use super::common::Setup;
+
+#[test]
+fn e74_who_waits_for_a_run_gets_every_line_of_it_in_order() {
+    let daemon = Setup::new("")
+        .job("file.yaml", "log: file\nscript: seq 200000\n")
+        .job("both.yaml", "log: none\nscript: seq 200000; seq 200000 >&2; printf open\n")
+        .start();
+    let all: String = (1..=200_000).map(|number| format!("{number}\n")).collect();
+    let (code, shown) = daemon.run("file");
+    assert!(code == Some(0) && shown == all, "{code:?}, {} of {} bytes", shown.len(), all.len());
+    let output = daemon.rota(&["run", "both", "--wait"]);
+    assert!(output.status.success());
+    assert!(output.stdout == format!("{all}open").into_bytes(), "{} bytes", output.stdout.len());
+    assert!(output.stderr == all.as_bytes(), "{} bytes", output.stderr.len());
+}
+
+#[test]
+fn e74_a_reader_that_is_slower_than_the_job_gets_every_line() {
+    // More than waits in spool and queue together, read by somebody who is in no hurry.
+    let daemon =
+        Setup::new("").job("a.yaml", "log: none\nlimits: {output: 1G}\nscript: seq -f %01000.0f 40000\n").start();
+    let mut rota = daemon.rota_command(&["run", "a", "--wait"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::with_capacity(64 << 10, rota.stdout.take().unwrap()).lines();
+    for number in 1..=40_000 {
+        assert!(lines.next().unwrap().unwrap() == format!("{number:01000}"), "line {number}");
+    }
+    assert!(lines.next().is_none());
+    assert!(rota.wait().unwrap().success());
+}
+
+#[test]
+#[ignore = "it is large: 100 MiB"]
+fn e74_a_hundred_mib_arrive_whole() {
+    const LINE: &str = "a line of the length of many lines, as they are found in the output of many jobs";
+    let script = format!("yes '{LINE}' | head -n 1310720");
+    let job = format!("log: none\nlimits: {{output: 1G}}\nscript: \"{script}\"\n");
+    let daemon = Setup::new("").job("a.yaml", &job).start();
+    let mut rota = daemon.rota_command(&["run", "a", "--wait"]).stdout(Stdio::piped()).spawn().unwrap();
+    let (start, mut shown) = (Instant::now(), String::new());
+    rota.stdout.take().unwrap().read_to_string(&mut shown).unwrap();
+    let time = start.elapsed();
+    assert!(rota.wait().unwrap().success());
+    assert!(shown.lines().all(|line| line == LINE));
+    assert_eq!(shown.lines().count(), 1_310_720);
+    eprintln!("{} MiB in {time:.2?}", shown.len() >> 20);
+}
