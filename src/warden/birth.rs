@@ -8,7 +8,8 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 
 use super::identity::Identity;
-use super::launch::{Inheritance, NOT_STARTED, signals_blocked};
+use super::inheritance::Inheritance;
+use super::launch::{NOT_STARTED, signals_blocked};
 use super::sys::{self, Forked, Strings, child};
 
 /// What of the warden's environment the engine gets to see.

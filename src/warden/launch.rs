@@ -4,27 +4,25 @@
 //! Everything is prepared before the child is made ([`Launch::prepare`]): strings, arrays, numbers. The child works in the
 //! warden's memory until it execs ([`sys::spawn`] says why and how), so from the change of user on that memory must be
 //! closed to the user: signals are blocked until the last step, and the memory is not dumpable, which is what ptrace(2)
-//! and /proc/PID/mem go by. Where that cannot be had, children get copies instead ([`may_share`]).
+//! and /proc/PID/mem go by. Where that cannot be had, children get copies instead ([`Inheritance::share_memory`]).
 //!
 //! A failure in the child comes back as (step, errno) through a pipe that closes at exec; nobody waits for that, the next
 //! start goes ahead.
 
 use std::convert::Infallible;
 use std::ffi::{CString, c_int};
-use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::unistd::pipe2;
 
 use super::identity::Identity;
+use super::inheritance::Inheritance;
 use super::sys::{self, Child, Strings, child};
-use crate::wire::{Failure, Limit, MAX_RUNS, Plan, Step};
+use crate::wire::{Failure, Plan, Step};
 
 /// What `PATH` is where a plan gives none.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -36,104 +34,6 @@ const MAX_NAME: usize = 255;
 const MAX_PATH: usize = 16 << 10;
 /// Exit code of a child that did not get to exec. The step is told through the pipe.
 pub(super) const NOT_STARTED: c_int = 226;
-
-/// The warden's own state that a child must not inherit, read once before the warden changes it.
-pub struct Inheritance {
-    /// Every resource limit as the daemon was started with: (resource, soft, hard).
-    limits: Vec<(c_int, u64, u64)>,
-    /// The warden runs as root and can change users.
-    pub root: bool,
-    /// It is protected from the OOM killer, its jobs must not be.
-    oom_protected: bool,
-    /// Read side of every job's standard input.
-    pub(super) null: OwnedFd,
-    /// No descriptor of the warden reaches this number.
-    pub(super) highest: c_int,
-    /// `fs.suid_dumpable`, open: it may be changed at any time.
-    suid_dumpable: Option<File>,
-}
-
-impl Inheritance {
-    /// Reads it from this process.
-    pub fn read() -> std::io::Result<Inheritance> {
-        let resources = [
-            Resource::RLIMIT_AS,
-            Resource::RLIMIT_CORE,
-            Resource::RLIMIT_CPU,
-            Resource::RLIMIT_DATA,
-            Resource::RLIMIT_FSIZE,
-            Resource::RLIMIT_MEMLOCK,
-            Resource::RLIMIT_NOFILE,
-            Resource::RLIMIT_NPROC,
-            Resource::RLIMIT_STACK,
-        ];
-        let mut limits = Vec::new();
-        for resource in resources {
-            let (soft, hard) = getrlimit(resource)?;
-            limits.push((resource as c_int, soft, hard));
-        }
-        let adjusted = std::fs::read_to_string("/proc/self/oom_score_adj").unwrap_or_default();
-        let null = nix::fcntl::open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, nix::sys::stat::Mode::empty())?;
-        let highest = c_int::try_from(getrlimit(Resource::RLIMIT_NOFILE)?.1).unwrap_or(c_int::MAX).min(1 << 20);
-        let oom_protected = adjusted.trim().parse::<i32>().is_ok_and(|adjusted| adjusted < 0);
-        Ok(Inheritance {
-            limits,
-            root: nix::unistd::geteuid().is_root(),
-            oom_protected,
-            null,
-            highest,
-            suid_dumpable: File::open("/proc/sys/fs/suid_dumpable").ok(),
-        })
-    }
-
-    /// Whether the next child may work in the warden's memory.
-    fn share_memory(&self) -> bool {
-        let mut now = [0; 4];
-        let length = self.suid_dumpable.as_ref().and_then(|file| file.read_at(&mut now, 0).ok()).unwrap_or(0);
-        may_share(now.get(..length).unwrap_or_default(), self.oom_protected)
-    }
-
-    /// The hard limit on open files that the daemon was started with.
-    pub fn open_files(&self) -> u64 {
-        self.limits.iter().find(|(which, ..)| *which == Resource::RLIMIT_NOFILE as c_int).map_or(1024, |limit| limit.2)
-    }
-
-    /// Most runs at once: each may take six descriptors, and the warden keeps some to go on with. A message whose descriptors
-    /// find no room would cost it the engine.
-    pub fn room(&self) -> usize {
-        usize::try_from(self.open_files().saturating_sub(32) / 6).unwrap_or(MAX_RUNS).min(MAX_RUNS)
-    }
-
-    /// The limits of a run: the daemon's own with the plan's laid over.
-    fn limits_for(&self, plan: &Plan) -> Vec<(c_int, u64, u64)> {
-        let mut limits = self.limits.clone();
-        for (which, value) in &plan.limits {
-            let (resource, soft_only) = match which {
-                Limit::Nofile => (Resource::RLIMIT_NOFILE, true),
-                Limit::Core => (Resource::RLIMIT_CORE, true),
-                Limit::Nproc => (Resource::RLIMIT_NPROC, false),
-                Limit::Cpu => (Resource::RLIMIT_CPU, false),
-                Limit::AddressSpace => (Resource::RLIMIT_AS, false),
-                Limit::FileSize => (Resource::RLIMIT_FSIZE, false),
-                Limit::Stack => (Resource::RLIMIT_STACK, false),
-                Limit::Memlock => (Resource::RLIMIT_MEMLOCK, false),
-            };
-            for limit in limits.iter_mut().filter(|limit| limit.0 == resource as c_int) {
-                let hard = if self.root { limit.2.max(*value) } else { limit.2 };
-                let soft = (*value).min(hard);
-                *limit = (limit.0, soft, if soft_only { hard } else { soft });
-            }
-        }
-        limits
-    }
-}
-
-/// Whether children may work in the warden's memory. Not where `fs.suid_dumpable` opens it to the user whom they become,
-/// and not where they give up a protection from the OOM killer: the kernel keeps `oom_score_adj` the same for all processes
-/// that share memory, so the warden would lose its own with the first run.
-fn may_share(suid_dumpable: &[u8], oom_protected: bool) -> bool {
-    matches!(suid_dumpable.trim_ascii(), b"0" | b"2") && !oom_protected
-}
 
 /// A plan made ready: after the start of the child nothing is left to be computed. All that the child uses is in here.
 pub struct Launch {
@@ -379,13 +279,6 @@ mod tests {
         assert_eq!(text("ls", "/bin::.:rel:/usr/bin"), ["/bin/ls", "/usr/bin/ls"]);
         assert_eq!(text("./ls", "/bin"), ["./ls"]);
         assert!(candidates("a\0b", "/bin").is_err());
-    }
-
-    #[test]
-    fn h112_a_protection_from_the_oom_killer_is_not_given_up_through_shared_memory() {
-        assert!(may_share(b"0\n", false) && may_share(b"2\n", false));
-        assert!(!may_share(b"1\n", false) && !may_share(b"", false));
-        assert!(!may_share(b"0\n", true) && !may_share(b"2\n", true));
     }
 
     #[test]
