@@ -95,15 +95,15 @@ pub fn run(config_file: Option<&Path>) -> ExitCode {
             return ExitCode::from(exit::CONFIG);
         }
     };
+    let socket = config.socket.clone();
     match prepare(config, first_look, voice)
         .and_then(|start| Warden::new(start).map_err(|error| Refusal::System("registering signals", error)))
     {
         Ok(mut warden) => {
-            if warden.serve() {
-                ExitCode::SUCCESS
-            } else {
-                ExitCode::FAILURE
-            }
+            let served = warden.serve();
+            // While the lock is still held: nobody else's socket can be there.
+            let _ = std::fs::remove_file(socket);
+            if served { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(refusal) => {
             voice.say(Level::Error, format_args!("{refusal}"));

@@ -22,6 +22,9 @@ use crate::wire::{Ended, Exit};
 
 /// How long the output may follow the end of the leader: a grandchild that keeps the pipe does not keep the run.
 pub const DRAIN_LIMIT: Duration = Duration::from_secs(5);
+/// How long output that was closed may take to reach its log: a slow disk gets it written, one that hangs for good must not
+/// keep the run open, and with it the job's next slot, for ever.
+pub const CLOSE_LIMIT: Duration = Duration::from_secs(60);
 /// How long output may go on once everything of a stopped run was killed.
 pub const SWEEP_LIMIT: Duration = Duration::from_secs(1);
 /// How long a file of environment may take to read.

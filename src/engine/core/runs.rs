@@ -6,7 +6,8 @@ use jiff::Timestamp;
 
 use super::clock::Now;
 use super::life::{
-    DEATH_LIMIT, DRAIN_LIMIT, Kept, Ladder, Leader, Life, Output, PREPARE_LIMIT, Run, SWEEP_LIMIT, Tail, Volume,
+    CLOSE_LIMIT, DEATH_LIMIT, DRAIN_LIMIT, Kept, Ladder, Leader, Life, Output, PREPARE_LIMIT, Run, SWEEP_LIMIT, Tail,
+    Volume,
 };
 use super::mark::{Stop, Terms, Ticket, Why};
 use super::past::{Fate, Record, Rule};
@@ -214,7 +215,7 @@ impl State {
                 self.kill(id, Reach::Everything);
             }
             Life::Draining { tail: tail @ (Tail::Awaited | Tail::Swept), until, .. } => {
-                (*tail, *until) = (Tail::Closing, now.mono + DRAIN_LIMIT);
+                (*tail, *until) = (Tail::Closing, now.mono + CLOSE_LIMIT);
                 self.effects.push(Effect::CloseOutput(id));
                 self.tell(Fact::OutputClosed { job, run: id });
             }
