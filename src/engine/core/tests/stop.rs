@@ -83,7 +83,10 @@ fn d63_what_a_stopped_run_left_is_killed_before_its_output_is_closed() {
 fn d63_not_even_a_capture_that_never_answers_keeps_it() {
     let (mut world, run) = running(|_| {});
     world.end(run, Exit::Code(0));
-    world.pass(10);
+    world.pass(64);
+    assert_eq!(world.closed, [run]);
+    assert_eq!(world.outcomes().len(), 0, "a slow log is given time");
+    world.pass(1);
     assert_eq!(world.outcomes().len(), 1);
     world.drain_output(run);
     assert_eq!(world.outcomes().len(), 1);
