@@ -26,8 +26,10 @@ mod places;
 mod runs;
 pub mod say;
 mod serve;
+mod stop;
 mod sweep;
 pub mod sys;
+mod tend;
 
 use std::fmt;
 use std::io;

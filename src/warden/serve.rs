@@ -16,29 +16,21 @@ use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::SignalOnly;
 
-use super::birth::Birth;
 use super::cgroup::Tree;
-use super::engine::{self, Engine, OUTBOX, Pulse, Up};
+use super::engine::{self, Engine, OUTBOX};
 use super::identity::{Answer, Identities, Identity, PATIENCE};
 use super::inheritance::Inheritance;
 use super::launch::Landing;
 use super::notify::Notifier;
 use super::runs::{Runs, State};
 use super::say::{Level, Voice};
-use super::sweep;
+use super::stop::Stop;
 use super::sys::{self, Reaped};
 use crate::conf::Config;
-use crate::wire::{Ended, Link, Received, RunId, ToEngine, ToWarden, VERSION, Welcome};
+use crate::wire::{Ended, RunId, ToEngine};
 
-/// Messages taken from the engine, and time given to them, before signals and children are looked after again.
-const BURST: usize = 64;
-const BURST_TIME: Duration = Duration::from_millis(50);
 /// Children reaped before the others are looked after again: whoever forks fast enough would be all there is otherwise.
 const BURIALS: usize = 1024;
-/// Time beyond `stop_timeout` after which the warden ends a stop itself.
-const OVERTIME: Duration = Duration::from_secs(5);
-/// Time for the engine to write out what it has, once all runs are over.
-const FAREWELL: Duration = Duration::from_secs(5);
 /// So many engines in a row may fail before they greet; then nothing can come of it.
 const STILLBORN: u32 = 3;
 
@@ -56,37 +48,24 @@ pub struct Warden {
     pub(super) voice: Voice,
     /// What the engine left for its successor.
     pub(super) mark: Option<Vec<u8>>,
-    engine: Engine,
-    generation: u32,
+    pub(super) engine: Engine,
+    pub(super) generation: u32,
     /// Engines in a row that died young.
-    young: u32,
+    pub(super) young: u32,
     /// An engine has greeted; before that, how many have not.
-    proven: bool,
-    stillborn: u32,
-    stop: Stop,
-    started: Timestamp,
-    first_look: bool,
-    program: OwnedFd,
-    listener: UnixListener,
+    pub(super) proven: bool,
+    pub(super) stillborn: u32,
+    pub(super) stop: Stop,
+    pub(super) started: Timestamp,
+    pub(super) first_look: bool,
+    pub(super) program: OwnedFd,
+    pub(super) listener: UnixListener,
     signals: SignalDelivery<UnixStream, SignalOnly>,
     /// There may be more dead children than one turn has reaped.
     unreaped: bool,
     /// Where messages are received.
-    buffer: Vec<u8>,
+    pub(super) buffer: Vec<u8>,
     _lock: Flock<File>,
-}
-
-/// How far the daemon's own end has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stop {
-    /// Nobody has asked.
-    No,
-    /// The engine stops the runs; at the deadline the warden does.
-    Draining { deadline: Instant, hastened: bool },
-    /// All runs are over; the engine writes out what it has.
-    Leaving { deadline: Instant },
-    /// The loop ends.
-    Gone,
 }
 
 /// What a warden starts with, checked and opened.
@@ -188,45 +167,6 @@ impl Warden {
         [engine, stop, look_up].into_iter().flatten().min()
     }
 
-    fn clock_engine(&mut self, now: Instant) -> Option<Instant> {
-        match &mut self.engine {
-            Engine::Down { .. } if matches!(self.stop, Stop::Leaving { .. } | Stop::Gone) => {
-                self.stop = Stop::Gone;
-                Some(now)
-            }
-            Engine::Down { next } if now < *next => Some(*next),
-            Engine::Down { .. } => {
-                if let Err(error) = self.start_engine(now) {
-                    self.voice.say(Level::Error, format_args!("starting the engine: {error}"));
-                    self.engine = Engine::Down { next: now + Duration::from_secs(1) };
-                }
-                self.clock_engine_wait(now)
-            }
-            Engine::Up(up) => {
-                match up.pulse(now) {
-                    Pulse::Wait(_) => {}
-                    Pulse::Ask => up.ask(now),
-                    Pulse::Hung => {
-                        up.kill();
-                        up.excuse(now);
-                        self.voice.say(Level::Error, format_args!("the engine does not answer: replacing it"));
-                    }
-                }
-                self.clock_engine_wait(now)
-            }
-        }
-    }
-
-    fn clock_engine_wait(&self, now: Instant) -> Option<Instant> {
-        match &self.engine {
-            Engine::Down { next } => Some(*next),
-            Engine::Up(up) => match up.pulse(now) {
-                Pulse::Wait(until) => Some(until),
-                Pulse::Ask | Pulse::Hung => Some(now),
-            },
-        }
-    }
-
     /// Waits for something to do. Answers which children's pipes and which look-ups are ready; signals and the engine
     /// are looked after in every turn.
     fn wait(&self, until: Option<Instant>) -> io::Result<(Vec<RunId>, Vec<String>)> {
@@ -299,36 +239,6 @@ impl Warden {
         self.hear_engine();
     }
 
-    /// Takes what the engine has said, a burst at most.
-    fn hear_engine(&mut self) {
-        let mut buffer = std::mem::take(&mut self.buffer);
-        let until = Instant::now() + BURST_TIME;
-        for _ in 0..BURST {
-            if Instant::now() >= until {
-                break;
-            }
-            let Engine::Up(up) = &mut self.engine else { break };
-            if up.flush().is_err() || up.waiting() >= OUTBOX {
-                break;
-            }
-            match up.link.receive::<ToWarden>(false, &mut buffer) {
-                Ok(Received::Message(order, fds)) => self.obey(order, fds),
-                Ok(Received::Nothing) => break,
-                // It is ending, and the reaper will see it; or it lives on without a link, and will be found hung.
-                Ok(Received::Closed) => {
-                    up.mute = true;
-                    break;
-                }
-                Err(error) => {
-                    up.kill();
-                    self.voice.say(Level::Error, format_args!("{error}: replacing the engine"));
-                    break;
-                }
-            }
-        }
-        self.buffer = buffer;
-    }
-
     /// Sees what became of a start.
     fn settle_start(&mut self, run: RunId) {
         let Some(entry) = self.runs.get_mut(run) else { return };
@@ -369,115 +279,6 @@ impl Warden {
             let ended = Ended { exit, at: Timestamp::now(), user, system, max_rss };
             entry.state = State::Ended { pid, at, ended };
             self.tell(&ToEngine::Ended { run, ended }, &[]);
-        }
-    }
-
-    fn bury_engine(&mut self, gone: &Reaped) {
-        let now = Instant::now();
-        // What it said before it died still counts: it is in our queue.
-        while let Engine::Up(up) = &mut self.engine {
-            match up.link.receive::<ToWarden>(false, &mut Vec::new()) {
-                Ok(Received::Message(order, fds)) => self.obey(order, fds),
-                _ => break,
-            }
-        }
-        // The engine's loop turns no more, but what can be done about it is being done: no reason to end the jobs as well.
-        self.notifier.alive();
-        let Engine::Up(up) = &self.engine else { return };
-        let (next, young) = engine::successor(up, self.young, now);
-        // Once one has lived, its successors can: they are started for as long as it takes.
-        self.proven |= up.greeted;
-        self.stillborn = if self.proven { 0 } else { self.stillborn + 1 };
-        self.young = young;
-        self.engine = Engine::Down { next };
-        if !matches!(self.stop, Stop::Leaving { .. } | Stop::Gone) {
-            let count = self.runs.len();
-            self.voice.say(
-                Level::Error,
-                format_args!("the engine ended ({:?}): starting another, {count} runs go on", gone.exit),
-            );
-        }
-    }
-
-    fn start_engine(&mut self, now: Instant) -> io::Result<()> {
-        let (ours, theirs) = Link::pair()?;
-        let identity = self.engine_identity.as_ref();
-        let birth = Birth { program: &self.program, identity, socket: theirs.into_socket() };
-        let pid = birth.start(&self.inheritance)?;
-        let mut up = Up::new(pid, ours, now);
-        let welcome = ToEngine::Welcome(Box::new(Welcome {
-            version: VERSION,
-            config: self.config.clone(),
-            generation: self.generation,
-            started: self.started,
-            mark: self.mark.clone(),
-            cgroups: self.tree.is_some(),
-            first_look: self.first_look,
-        }));
-        up.tell(&welcome, &[self.listener.as_fd()])?;
-        for (run, entry) in self.runs.iter() {
-            let (adopt, fds) = entry.adopt(run);
-            up.tell(&ToEngine::Adopt(Box::new(adopt)), &fds)?;
-        }
-        up.tell(&ToEngine::Adopted, &[])?;
-        if let Stop::Draining { deadline, .. } = self.stop {
-            up.tell(&ToEngine::Drain { grace: deadline.saturating_duration_since(now).saturating_sub(OVERTIME) }, &[])?;
-        }
-        self.generation += 1;
-        self.engine = Engine::Up(Box::new(up));
-        Ok(())
-    }
-
-    fn reload(&mut self) {
-        self.notifier.reloading();
-        self.tell(&ToEngine::Reload, &[]);
-    }
-
-    fn stop_or_hasten(&mut self, signal: i32) {
-        let now = Instant::now();
-        let grace = match self.stop {
-            Stop::No => self.config.stop_timeout,
-            // Once more: no more time for anybody.
-            Stop::Draining { hastened: false, .. } => Duration::ZERO,
-            _ => return,
-        };
-        let hastened = self.stop != Stop::No;
-        self.stop = Stop::Draining { deadline: now + grace + OVERTIME, hastened };
-        self.notifier.stopping();
-        let word = signal_hook::low_level::signal_name(signal).unwrap_or("a signal");
-        let hint = if hastened || self.runs.is_empty() { "" } else { " (once more to kill them at once)" };
-        self.voice.say(Level::Info, format_args!("{word}: stopping {} runs{hint}", self.runs.len()));
-        self.tell(&ToEngine::Drain { grace }, &[]);
-    }
-
-    /// The end of a stop: whatever is left is killed, and the engine may go.
-    pub(super) fn leave(&mut self, now: Instant) {
-        if !matches!(self.stop, Stop::Draining { .. }) {
-            return;
-        }
-        let left: Vec<RunId> = self.runs.iter().map(|(run, _)| run).collect();
-        for run in left {
-            if let Some(entry) = self.runs.get(run) {
-                if let Some(leader) = entry.leader() {
-                    let _ = sys::kill(-leader, libc::SIGKILL);
-                }
-                match &entry.group {
-                    Some(group) if group.kill().is_ok() => {}
-                    _ => drop(sweep::signal(self.trace(run), libc::SIGKILL)),
-                }
-            }
-        }
-        self.stop = Stop::Leaving { deadline: now + FAREWELL };
-        if let Engine::Up(up) = &mut self.engine {
-            let _ = up.flush();
-            up.link.close_sending();
-        }
-    }
-
-    pub(super) fn engine_up(&mut self) -> Option<&mut Up> {
-        match &mut self.engine {
-            Engine::Up(up) => Some(up),
-            Engine::Down { .. } => None,
         }
     }
 

@@ -2,7 +2,6 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
-use std::time::Instant;
 
 use super::common::Setup;
 
@@ -33,21 +32,4 @@ fn e74_a_reader_that_is_slower_than_the_job_gets_every_line() {
     }
     assert!(lines.next().is_none());
     assert!(rota.wait().unwrap().success());
-}
-
-#[test]
-#[ignore = "it is large: 100 MiB"]
-fn e74_a_hundred_mib_arrive_whole() {
-    const LINE: &str = "a line of the length of many lines, as they are found in the output of many jobs";
-    let script = format!("yes '{LINE}' | head -n 1310720");
-    let job = format!("log: none\nlimits: {{output: 1G}}\nscript: \"{script}\"\n");
-    let daemon = Setup::new("").job("a.yaml", &job).start();
-    let mut rota = daemon.rota_command(&["run", "a", "--wait"]).stdout(Stdio::piped()).spawn().unwrap();
-    let (start, mut shown) = (Instant::now(), String::new());
-    rota.stdout.take().unwrap().read_to_string(&mut shown).unwrap();
-    let time = start.elapsed();
-    assert!(rota.wait().unwrap().success());
-    assert!(shown.lines().all(|line| line == LINE));
-    assert_eq!(shown.lines().count(), 1_310_720);
-    eprintln!("{} MiB in {time:.2?}", shown.len() >> 20);
 }
