@@ -1,6 +1,6 @@
 //! `rota run --wait` shows all that the job prints, however much and however fast.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
 use super::common::Setup;
