@@ -1,7 +1,7 @@
 //! Who a run becomes: a user's ids and groups, looked up by name at the time of the run.
 //!
 //! The look-up may load modules and ask a directory server that hangs, so a child of its own does it: the warden stays
-//! small and never waits. What it found is used again while the user files have not changed, for at most [`FRESH`].
+//! small and never waits. What it found is used again while the user files have not changed, for at most [`GOOD`].
 
 use std::collections::HashMap;
 use std::ffi::CString;
@@ -16,8 +16,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{apart, sys};
 
-/// Longest age of a look-up that is used again.
+/// An answer of this age is used as it is.
 const FRESH: Duration = Duration::from_secs(60);
+/// Up to this age it is used, and asked for again beside that: a directory server may have news, but a run that is due now
+/// does not wait for it.
+const GOOD: Duration = Duration::from_secs(600);
 /// A look-up that takes longer has failed (a directory server that is away).
 pub const PATIENCE: Duration = Duration::from_secs(10);
 /// Files whose change makes every look-up stale at once.
@@ -91,16 +94,21 @@ pub struct Identities {
 }
 
 impl Identities {
-    /// A fresh answer, if there is one.
-    pub fn fresh(&mut self, name: &str) -> Option<Answer> {
+    /// What is known of a user, if that is still good; and whether it should be asked for again beside its use.
+    pub fn known(&mut self, name: &str) -> Option<(Answer, bool)> {
+        self.revise();
+        let (answer, since) = self.known.get(name)?;
+        let age = since.elapsed();
+        let good = if matches!(answer, Answer::Known(_)) { age < GOOD } else { age < FRESH };
+        good.then(|| (answer.clone(), age >= FRESH))
+    }
+
+    /// Forgets everything once the user files have changed.
+    fn revise(&mut self) {
         let stamps = USER_FILES.map(stamp);
         if stamps != self.stamps {
             self.stamps = stamps;
             self.known.clear();
-        }
-        match self.known.get(name) {
-            Some((answer, since)) if since.elapsed() < FRESH => Some(answer.clone()),
-            _ => None,
         }
     }
 
@@ -109,6 +117,7 @@ impl Identities {
         if self.asking.contains_key(name) {
             return Ok(());
         }
+        self.revise();
         let (pid, pipe) = apart::begin(|| match Identity::look_up(name) {
             Ok(Some(identity)) => Answer::Known(identity),
             Ok(None) => Answer::Unknown,

@@ -146,7 +146,8 @@ fn prepare(config: Config, first_look: bool, voice: Voice) -> Result<Start, Refu
     let system = |what| move |error| Refusal::System(what, error);
     keep_standard_streams().map_err(system("opening /dev/null"))?;
     let inheritance = Inheritance::read().map_err(system("reading resource limits"))?;
-    let engine_identity = users(&config, &inheritance, voice)?;
+    let mut identities = Identities::default();
+    let engine_identity = users(&config, &inheritance, &mut identities, voice)?;
 
     // Files of jobs and messages need many descriptors; the jobs themselves get the limit we were given.
     let files = inheritance.open_files();
@@ -169,17 +170,21 @@ fn prepare(config: Config, first_look: bool, voice: Voice) -> Result<Start, Refu
     let listener = places::listen(&config.socket).map_err(Refusal::Place)?;
     let program: OwnedFd = nix::fcntl::open("/proc/self/exe", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
         .map_err(|errno| Refusal::System("opening this program", errno.into()))?;
-    Ok(Start { config, first_look, inheritance, engine_identity, program, listener, lock, voice })
+    Ok(Start { config, first_look, inheritance, engine_identity, identities, program, listener, lock, voice })
 }
 
 /// Who the engine becomes; and whether the users that rotad.yaml names are there.
-fn users(config: &Config, inheritance: &Inheritance, voice: Voice) -> Result<Option<Identity>, Refusal> {
+fn users(
+    config: &Config,
+    inheritance: &Inheritance,
+    identities: &mut Identities,
+    voice: Voice,
+) -> Result<Option<Identity>, Refusal> {
     if !inheritance.root {
         return Ok(None);
     }
     // Through a child, like every look-up: its modules stay out of this process.
-    let find = |name: &str, key| {
-        let mut identities = Identities::default();
+    let mut find = |name: &str, key| {
         identities.ask(name).map_err(|error| Refusal::System("looking up users", error))?;
         match identities.take(name) {
             Some(Answer::Known(identity)) => Ok(identity),

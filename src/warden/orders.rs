@@ -105,8 +105,14 @@ impl Warden {
             entry.pipes = Some([out_read, err_read]);
             entry.state = State::Waiting { plan: Box::new(plan), outputs: [out_write, err_write] };
         }
-        match self.identities.fresh(&user) {
-            Some(answer) => self.launch(run, answer),
+        match self.identities.known(&user) {
+            Some((answer, again)) => {
+                self.launch(run, answer);
+                if again {
+                    // Where that fails the answer grows old, and the next run waits for a new one.
+                    let _ = self.identities.ask(&user);
+                }
+            }
             None => match self.identities.ask(&user) {
                 Ok(()) => self.waiting.entry(user).or_default().push(run),
                 Err(error) => {

@@ -78,6 +78,8 @@ pub struct Start {
     pub inheritance: Inheritance,
     /// Who the engine becomes.
     pub engine_identity: Option<Identity>,
+    /// What is known of users from the start.
+    pub identities: Identities,
     /// This very program.
     pub program: OwnedFd,
     /// The unix socket.
@@ -99,7 +101,7 @@ impl Warden {
             inheritance: start.inheritance,
             engine_identity: start.engine_identity,
             runs: Runs::default(),
-            identities: Identities::default(),
+            identities: start.identities,
             waiting: HashMap::new(),
             notifier: Notifier::default(),
             voice: start.voice,

@@ -85,7 +85,10 @@ impl Link {
     /// Receives one message. A packet that is cut, or that is no message, is an error of kind
     /// [`io::ErrorKind::InvalidData`]; its descriptors are closed.
     pub fn receive<M: DeserializeOwned>(&self, wait: bool, buffer: &mut Vec<u8>) -> io::Result<Received<M>> {
-        buffer.resize(MAX_MESSAGE, 0);
+        if buffer.len() != MAX_MESSAGE {
+            // Fresh from the system: pages that no message reaches are never touched, and weigh nothing.
+            *buffer = vec![0; MAX_MESSAGE];
+        }
         let (length, cut, fds) = loop {
             match sys::receive(self.socket.as_fd(), buffer, wait) {
                 Ok(packet) => break packet,
