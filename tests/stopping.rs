@@ -133,7 +133,10 @@ fn d65_orphans_are_reaped_and_no_exit_code_is_stolen() {
 #[test]
 fn d67_the_time_limit_counts_while_a_job_is_stopped() {
     let daemon = Setup::new("")
-        .job("frozen.yaml", "timeout: 1s\nscript: |\n  trap 'exit 5' TERM\n  kill -STOP $$\n  while :; do sleep 0.05; done\n")
+        .job(
+            "frozen.yaml",
+            "timeout: 1s\nscript: |\n  trap 'exit 5' TERM\n  kill -STOP $$\n  while :; do sleep 0.05; done\n",
+        )
         .start();
     let output = daemon.rota(&["run", "frozen", "--wait"]);
     assert_eq!(output.status.code(), Some(124), "{}", String::from_utf8_lossy(&output.stderr));
