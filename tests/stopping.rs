@@ -164,23 +164,41 @@ fn d69_code_signal_and_core_flag_are_told_apart() {
 
 #[test]
 fn d71_replace_never_runs_two() {
-    let daemon = Setup::new("")
+    let setup = Setup::new("");
+    // Each run looks whether the one before it is still there, and leaves its own pid for the next.
+    let (pid, two) = (setup.path().join("pid"), setup.path().join("two"));
+    for file in [&pid, &two] {
+        fs::write(file, "").unwrap();
+        fs::set_permissions(file, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
+    }
+    let script = format!(
+        "trap '' TERM; old=$(cat {pid}); [ -z \"$old\" ] || ! kill -0 $old || echo $old >> {two}; echo $$ > {pid}; \
+         while :; do sleep 0.05; done",
+        pid = pid.display(),
+        two = two.display()
+    );
+    let daemon = setup
         .job(
             "turn.yaml",
-            "schedule: '* * * * * *'\non_overlap: replace\nkill_after: 300ms\nscript: |\n  trap '' TERM\n  mkdir ${DIR}/busy 2>/dev/null || echo TWO\n  trap 'rmdir ${DIR}/busy' EXIT\n  sleep 100\n",
+            &format!("schedule: '* * * * * *'\non_overlap: replace\nkill_after: 300ms\nscript: |\n  {script}\n"),
         )
         .start();
-    // The shell that ignores TERM is killed, so the directory stays: what is counted is the processes.
-    let seen = std::cell::Cell::new(0);
+    let mut pids = std::collections::BTreeSet::new();
     until_true("it was replaced three times", || {
         let view = daemon.json(&["show", "turn"]);
         assert!(view["running"].as_array().unwrap().len() <= 1, "{view}");
-        if view["last"]["why"] == "replaced" {
-            seen.set(seen.get() + 1);
-        }
-        view["verdicts"].as_array().unwrap().iter().filter(|verdict| verdict["verdict"] == "ran").count() >= 3
+        pids.extend(fs::read_to_string(&pid).unwrap().trim().parse::<i32>());
+        pids.len() >= 4
     });
-    assert!(seen.get() > 0);
+    assert_eq!(outcome_of_last(&daemon, "turn"), ("stopped".to_owned(), "replaced".to_owned()));
+    assert_eq!(fs::read_to_string(&two).unwrap(), "", "a run found the one before it alive");
+}
+
+/// Outcome and reason of the run of a job that ended last.
+fn outcome_of_last(daemon: &Daemon, name: &str) -> (String, String) {
+    let last = daemon.json(&["show", name])["last"].clone();
+    let word = |key: &str| last[key].as_str().unwrap_or_default().to_owned();
+    (word("outcome"), word("why"))
 }
 
 #[test]

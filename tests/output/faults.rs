@@ -114,10 +114,7 @@ fn e76_a_job_cannot_forge_a_line_of_rotad_or_of_another_run() {
     let log = log(dir.path());
     assert_eq!(printed(&log), format!("\n{forged}\n<4>rotad: ok\n").into_bytes());
     assert_eq!(notes(&log).len(), 1);
-    assert!(
-        parsed(&log).iter().all(|_| true)
-            && String::from_utf8_lossy(&log).lines().all(|line| { line.split(' ').nth(1) == Some(&RUN.to_string()) })
-    );
+    assert!(String::from_utf8_lossy(&log).lines().all(|line| line.split(' ').nth(1) == Some(&RUN.to_string())));
 }
 
 #[test]
