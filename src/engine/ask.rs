@@ -41,6 +41,11 @@ impl Engine {
                 self.grant(decided, reply)?;
             }
             Request::Reload(reply) => self.reload(Reload::Request(reply)),
+            Request::Entries(reply) => drop(reply.send(Err(not_yet()))),
+            Request::Edit(_, reply) | Request::Pause { reply, .. } => drop(reply.send(Err(not_yet()))),
+            Request::Text(_, reply) => drop(reply.send(Err(not_yet()))),
+            Request::Reset(reply) => drop(reply.send(Err(not_yet()))),
+            Request::Quit(reply) => drop(reply.send(Err(not_yet()))),
         }
         Ok(true)
     }
@@ -63,3 +68,7 @@ impl Engine {
 }
 
 type Decided<T> = (Result<T, Refusal>, Vec<Effect>);
+
+fn not_yet() -> Refusal {
+    Refusal { code: "not-yet".into(), message: "this is not built yet".into(), hint: None }
+}

@@ -1,8 +1,12 @@
-//! What may be asked of the engine: one closed set for HTTP and the command line. None of it defines a command.
+//! What may be asked of the engine: one closed set for HTTP and the command line.
 
+use std::sync::Arc;
+
+use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use super::view::{FileView, JobView, RunView, StatusView};
+use crate::job::Job;
 use crate::job::JobName;
 use crate::wire::RunId;
 
@@ -35,6 +39,136 @@ pub enum Request {
     StopRun(RunId, Reply<Vec<RunId>>),
     /// Read `conf.d` anew; answered when it is armed.
     Reload(Reply<StatusView>),
+    /// Every job, in the order in which they are due, never-due ones last. Cheap: nothing is copied but handles.
+    Entries(Reply<Vec<Entry>>),
+    /// Change a definition.
+    Edit(Edit, Reply<Edited>),
+    /// The text that defines a job, as it stands in its file.
+    Text(JobName, Reply<Text>),
+    /// Let no slot of a job run for a while. Runs that go on are left alone. Survives a restart.
+    Pause {
+        /// Which job: an enabled one that is not paused.
+        name: JobName,
+        /// Until then; absent: until it is resumed.
+        until: Option<Timestamp>,
+        /// For people; empty when nobody said.
+        reason: String,
+        /// Who asks.
+        by: String,
+        /// The entry it had.
+        reply: Reply<Edited>,
+    },
+    /// Forget every definition that was made with `permanent: false`, then read all files anew. Answered when it is armed;
+    /// refused with `broken` (and the findings as sentence) when a file is broken – what can be armed is armed all the same.
+    Reset(Reply<StatusView>),
+    /// End the daemon, as `SIGTERM` does. Answered before it begins.
+    Quit(Reply<()>),
+}
+
+/// A change of a definition, and for how long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edit {
+    /// What to change.
+    pub change: Change,
+    /// `true`: written to the job's file, and live only once it is. `false`: in memory, until the daemon ends or
+    /// [`Request::Reset`].
+    pub permanent: bool,
+    /// Who asks: `uid 1000`.
+    pub by: String,
+}
+
+/// What to change of a definition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Make the job, or replace what these keys say; every other key of its file stays as it is.
+    Define(Keys),
+    /// Make the job, or replace the whole text of its file.
+    Write {
+        /// Its name; the text must agree.
+        name: JobName,
+        /// YAML of a job file.
+        text: String,
+    },
+    /// No longer any definition of the job.
+    Delete(JobName),
+    /// Enabled and not paused: `enable: false`. Else refused with `not-active`.
+    Disable(JobName),
+    /// Disabled: `enable: true`; paused: the pause ends. Else refused with `not-disabled`.
+    Resume(JobName),
+    /// Another schedule for an enabled job that is not paused; else refused with `not-active`.
+    Reschedule(JobName, String),
+}
+
+/// The keys of mysql-crond's jobs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keys {
+    /// Of the job.
+    pub name: JobName,
+    /// Due at all.
+    pub enable: bool,
+    /// Program.
+    pub command: String,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// By the rules of the `robfig` dialect.
+    pub schedule: String,
+    /// Who made it.
+    pub creator: String,
+    /// Where it runs; empty: not said.
+    pub work_dir: String,
+    /// Runs may overlap; absent: not said.
+    pub overlap: Option<bool>,
+}
+
+/// What came of an edit.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Edited {
+    /// The job.
+    pub name: JobName,
+    /// Its entry: of what is armed now the new one, else the one it had; 0 where there is none.
+    pub entry: u64,
+    /// The file that was written; absent: none.
+    pub file: Option<String>,
+}
+
+/// The text that defines a job.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Text {
+    /// The file it stands in; absent: only in memory.
+    pub file: Option<String>,
+    /// It. Of a file with several jobs, the job's own part.
+    pub text: String,
+}
+
+/// A job as a client of mysql-crond lists it.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Number of the entry while it is active: grows with every arming in the life of the daemon and is never given again.
+    /// Absent: disabled or paused.
+    pub id: Option<u64>,
+    /// The definition.
+    pub job: Arc<Job>,
+    /// Next slot.
+    pub next: Option<Timestamp>,
+    /// The slot before, where one is known.
+    pub previous: Option<Timestamp>,
+    /// It is paused.
+    pub pause: Option<Pause>,
+}
+
+/// A pause that goes on.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Pause {
+    /// Its entry, as mysql-crond counts them.
+    pub id: u64,
+    /// Since when.
+    pub since: Timestamp,
+    /// Its end; absent: when somebody resumes the job.
+    pub until: Option<Timestamp>,
+    /// For people; may be empty.
+    pub reason: String,
+    /// Who asked for it.
+    pub by: String,
 }
 
 /// Where an answer goes.
@@ -43,7 +177,9 @@ pub type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
 /// Why a request was refused: a stable code, a sentence, a hint.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Refusal {
-    /// `no-such-job`, `no-such-run`, `overlap`, `limit`, `stopping`, `disabled`.
+    /// `no-such-job`, `no-such-run`, `overlap`, `limit`, `stopping`; of edits also `not-active`, `not-disabled`, `not-in-file`
+    /// (a permanent edit of a job that stands in no file), `bad-job` (the definition is refused; the message has the findings),
+    /// `bad-schedule` (its schedule is), `not-written` (the file could not be written), `busy` (too many edits wait).
     pub code: String,
     /// What is the matter.
     pub message: String,

@@ -245,6 +245,7 @@ impl Engine {
             ToEngine::NotOpened { request, errno } => {
                 self.asked.answer(request, Err(io::Error::from_raw_os_error(errno)));
             }
+            ToEngine::Written { .. } | ToEngine::NotWritten { .. } => {}
             ToEngine::Ping { count } => {
                 self.send(&ToWarden::Pong { count })?;
                 self.commands.send(Command::CheckIdentity);

@@ -51,6 +51,9 @@ impl Warden {
                 let opened = places::open_file(&self.config.conf_d, &name, engine);
                 self.answer(request, opened);
             }
+            ToWarden::WriteFile { request, .. } | ToWarden::RemoveFile { request, .. } => {
+                self.tell(&ToEngine::NotWritten { request, errno: libc::ENOSYS }, &[]);
+            }
             ToWarden::Pong { count } => self.pong(count),
             ToWarden::Ready => self.notifier.ready(),
             ToWarden::Status { text } => self.notifier.status(&text),

@@ -63,6 +63,21 @@ pub enum ToWarden {
         /// One path component.
         name: String,
     },
+    /// Replace a file as a whole, or make it: one descriptor with its contents (at most [`MAX_FILE`](super::MAX_FILE) bytes)
+    /// comes with it. Answered by `Written` or `NotWritten`; until `Written` the file is as it was.
+    WriteFile {
+        /// Chosen by the engine, handed back.
+        request: u32,
+        /// Which.
+        place: FilePlace,
+    },
+    /// Take a file away. Answered by `Written` or `NotWritten`.
+    RemoveFile {
+        /// Chosen by the engine, handed back.
+        request: u32,
+        /// Which.
+        place: FilePlace,
+    },
     /// The engine's loop has turned since `Ping`.
     Pong {
         /// Of the ping.
@@ -79,6 +94,15 @@ pub enum ToWarden {
     Reloaded,
     /// All runs that `Drain` waits for are over.
     Drained,
+}
+
+/// A file that the warden opens or writes for the engine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FilePlace {
+    /// A job file straight in `conf_d`: one path component that counts as a job file.
+    ConfD(String),
+    /// The `jobs_config` of rotad.yaml.
+    JobsConfig,
 }
 
 /// Which processes of a run a signal reaches.
@@ -136,6 +160,18 @@ pub enum ToEngine {
     },
     /// Answer to `OpenDirectory` or `OpenFile`.
     NotOpened {
+        /// Of the request.
+        request: u32,
+        /// Of the call that failed; `EPERM` where the warden itself refused.
+        errno: i32,
+    },
+    /// Answer to `WriteFile` or `RemoveFile`: it is done, and on the disk.
+    Written {
+        /// Of the request.
+        request: u32,
+    },
+    /// Answer to `WriteFile` or `RemoveFile`: nothing has changed.
+    NotWritten {
         /// Of the request.
         request: u32,
         /// Of the call that failed; `EPERM` where the warden itself refused.

@@ -18,7 +18,7 @@ mod run;
 
 pub use ended::{Ended, Exit, Failure, Step};
 pub use link::{Link, Received};
-pub use messages::{Adopt, AdoptState, Reach, ToEngine, ToWarden, Welcome};
+pub use messages::{Adopt, AdoptState, FilePlace, Reach, ToEngine, ToWarden, Welcome};
 pub use plan::{Limit, Plan, Start};
 pub use run::{RunId, Stream};
 
@@ -27,7 +27,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 /// Raised with every change of a message. The two ends refuse each other when it differs.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Longest message in bytes. Linux takes a packet of up to the send buffer's size, 208 KiB unless tuned.
 pub const MAX_MESSAGE: usize = 160 << 10;
 /// Most file descriptors beside one message.
@@ -36,6 +36,8 @@ pub const MAX_FDS: usize = 4;
 pub const MAX_RUNS: usize = 8192;
 /// Longest context of a run, in bytes.
 pub const MAX_CONTEXT: usize = 16 << 10;
+/// Longest file that is written for the engine, in bytes. A `jobs_config` of 10,000 jobs takes some 3 MB.
+pub const MAX_FILE: usize = 8 << 20;
 /// Longest mark, in bytes.
 pub const MAX_MARK: usize = 4 << 10;
 

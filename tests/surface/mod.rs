@@ -185,6 +185,8 @@ impl World {
                 self.stopped.push(run);
                 vec![run]
             }))),
+            // Whoever asks for something else finds that nobody answers.
+            other => drop(other),
         }
     }
 }
