@@ -4,6 +4,7 @@ mod config;
 mod crond;
 mod directory;
 mod environment;
+pub mod import;
 mod inbox;
 mod load;
 mod nearest;

@@ -1,0 +1,89 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::job::{Job, Program};
+
+fn import(text: &str, system: bool) -> Imported {
+    let homes = BTreeMap::from([("ann".to_owned(), "/home/ann".to_owned())]);
+    let user = (!system).then_some("ann");
+    let crontab = Crontab { origin: "/etc/crontab", text, system, user, homes };
+    import_crontab(&crontab, &TimeZone::UTC, Timestamp::UNIX_EPOCH)
+}
+
+fn job(file: &JobFile) -> Job {
+    read_job(&file.file(), file.text.as_bytes(), &TimeZone::UTC, Timestamp::UNIX_EPOCH).unwrap().0
+}
+
+fn codes(imported: &Imported) -> Vec<&str> {
+    imported.findings.iter().map(|finding| finding.code).collect()
+}
+
+#[test]
+fn an_entry_keeps_its_meaning() {
+    let text =
+        "MAILTO=\"\"\nPATH=/opt/bin:/bin\nLANG=de_DE.UTF-8\n*/5 2 1 * mon /opt/x/backup.sh --all > /tmp/x 2>&1\n";
+    let done = import(text, false);
+    let job = job(&done.files[0]);
+    assert_eq!(job.name.as_str(), "backup.sh");
+    assert_eq!(job.program, Program::Script("/opt/x/backup.sh --all > /tmp/x 2>&1".into()));
+    let schedule = job.schedule.as_ref().unwrap();
+    assert_eq!((schedule.text(), schedule.dialect().to_string().as_str()), ("*/5 2 1 * mon", "vixie"));
+    assert_eq!(job.user.as_deref(), Some("ann"));
+    assert_eq!(job.work_dir.as_deref(), Some(std::path::Path::new("/home/ann")));
+    assert_eq!(job.environment["PATH"], "/opt/bin:/bin");
+    assert_eq!(job.environment["LANG"], "de_DE.UTF-8");
+    assert!(!job.environment.contains_key("MAILTO"));
+    assert_eq!(codes(&done), ["user", "dst", "overlap"]);
+}
+
+#[test]
+fn what_differs_is_told_at_its_place() {
+    let text = "MAILTO=ops@example.com\n17 3 * * * root cd / && run-parts --report /etc/cron.hourly\n\
+        0 4 * * * ghost mail -s x y%first%second\n0 5 * * * nobody\nbogus line\n61 * * * * root x\n";
+    let done = import(text, true);
+    assert_eq!(done.files.iter().map(JobFile::file).collect::<Vec<_>>(), ["run-parts.yaml", "mail.yaml"]);
+    let script = "{ mail -s x y\n} <<'END_OF_INPUT'\nfirst\nsecond\nEND_OF_INPUT\n";
+    assert_eq!(job(&done.files[1]).program, Program::Script(script.into()));
+    let placed: Vec<(&str, usize)> =
+        done.findings.iter().filter_map(|finding| Some((finding.code, finding.place.as_ref()?.line))).collect();
+    let errors: Vec<(&str, usize)> = placed.iter().copied().filter(|(_, line)| *line >= 4).collect();
+    assert_eq!(errors.iter().map(|(_, line)| *line).collect::<Vec<_>>(), [4, 5, 6, 6], "{errors:?}");
+    for expected in [("mail", 1), ("home", 2), ("percent", 3), ("home", 3)] {
+        assert!(placed.contains(&expected), "{expected:?} in {placed:?}");
+    }
+}
+
+#[test]
+fn another_shell_and_zone_and_names_given_twice() {
+    let text = "SHELL=/bin/bash\nCRON_TZ=Asia/Tokyo\n@hourly a\n@daily a\n@reboot a-2\n";
+    let done = import(text, false);
+    let jobs: Vec<Job> = done.files.iter().map(job).collect();
+    assert_eq!(jobs.iter().map(|job| job.name.as_str()).collect::<Vec<_>>(), ["a", "a-2", "a-2-2"]);
+    let args = vec!["-c".to_owned(), "a".to_owned()];
+    assert_eq!(jobs[0].program, Program::Exec { command: "/bin/bash".into(), args });
+    assert_eq!(jobs[0].schedule.as_ref().unwrap().zone().iana_name(), Some("Asia/Tokyo"));
+    assert!(jobs[2].schedule.as_ref().unwrap().is_reboot());
+}
+
+#[test]
+fn the_end_of_an_input_is_not_in_it() {
+    let done = import("0 0 * * * cat%END_OF_INPUT%x\n", false);
+    let Program::Script(script) = job(&done.files[0]).program else { panic!("a script") };
+    let output = std::process::Command::new("/bin/sh").args(["-c", &script]).output().unwrap();
+    assert_eq!(output.stdout, b"END_OF_INPUT\nx\n");
+}
+
+proptest! {
+    /// Whatever a command is, the job runs it as it stands; whatever a text is, nothing panics.
+    #[test]
+    fn every_command_comes_through(command in "[^%\\\\\\p{C}\\s][^%\\\\\\p{C}]{0,60}") {
+        let done = import(&format!("0 0 * * * {command}\n"), false);
+        prop_assert_eq!(done.files.len(), 1, "{:?}", done.findings);
+        prop_assert_eq!(job(&done.files[0]).program, Program::Script(command));
+    }
+
+    #[test]
+    fn f_any_text_is_taken_apart_without_a_panic(text in "(\\PC|\n|%|\t){0,200}", system: bool) {
+        let _done = import(&text, system);
+    }
+}
