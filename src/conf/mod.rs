@@ -5,6 +5,7 @@ mod crond;
 mod directory;
 mod environment;
 mod inbox;
+pub mod keys;
 mod load;
 mod nearest;
 mod open;
