@@ -1,4 +1,5 @@
-//! The man pages know every verb, flag, route, key and exit code that there is, and are well formed.
+//! The man pages know every verb, flag, route, key and exit code that there is, and are well formed. The parts that are
+//! made of the program's definitions are made anew and compared; with ROTAD_WRITE_MAN=1 they are written instead.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -7,6 +8,9 @@ use std::process::Command;
 
 use rotad::api::route::ROUTES;
 use rotad::cli::Exit;
+
+#[path = "surface/mdoc.rs"]
+mod mdoc;
 
 const PAGES: [&str; 4] = ["rota.1", "rotad.8", "rotad.yaml.5", "rotad-job.5"];
 
@@ -74,15 +78,12 @@ fn every_route_and_its_parameters() {
 
 #[test]
 fn every_key() {
-    let job = "name enable command args script schedule dialect timezone creator work_dir overlap on_overlap timeout \
-        stop_signal kill_after success_codes user environment environment_file umask nice limits nofile core nproc cpu \
-        address_space file_size stack memlock output no_new_privs log labels";
-    let daemon = "conf_d state_dir socket port jobs_user allowed_users allow_root_jobs engine_user stop_timeout log \
-        target dir max_size keep debug";
-    for (name, keys) in [("rotad-job.5", job), ("rotad.yaml.5", daemon)] {
+    for (name, keys) in
+        [("rotad-job.5", mdoc::all(rotad::job::keys::KEYS)), ("rotad.yaml.5", mdoc::all(rotad::conf::keys::KEYS))]
+    {
         let page = page(name);
-        for key in keys.split_whitespace() {
-            assert!(page.contains(&format!("\n.It Ic {key}\n")), "{name}: {key} is missing");
+        for key in keys {
+            assert!(page.contains(&format!("\n.It Ic {key} : ")), "{name}: {key} is missing");
         }
     }
 }
@@ -93,6 +94,51 @@ fn every_exit_code() {
     let own = [Exit::Ok, Exit::Failed, Exit::Usage, Exit::Unavailable, Exit::Busy, Exit::Forbidden];
     for exit in own.into_iter().chain([Exit::TIMEOUT, Exit::NOT_STARTED, Exit::LOST]) {
         assert!(page.contains(&format!("\n.It {}\n", exit.code())), "{exit:?}");
+    }
+}
+
+/// The page with its made parts made anew.
+fn made(page: &str) -> String {
+    let mut out = String::new();
+    let mut lines = page.lines();
+    while let Some(line) = lines.next() {
+        out += &format!("{line}\n");
+        if let Some(words) = line.strip_prefix(".\\\" from ") {
+            out += &mdoc::part(words);
+            let end = lines.find(|line| *line == ".\\\" end");
+            out += &format!("{}\n", end.unwrap_or_else(|| panic!("{line}: no end")));
+        }
+    }
+    out
+}
+
+#[test]
+fn they_say_what_the_program_says() {
+    for name in PAGES {
+        let (old, new) = (page(name), made(&page(name)));
+        if std::env::var_os("ROTAD_WRITE_MAN").is_some() {
+            std::fs::write(path(name), &new).unwrap();
+        } else if let Some((old, new)) = old.lines().zip(new.lines()).find(|(old, new)| old != new) {
+            panic!(
+                "man/{name} says\n  {old}\nwhere the program says\n  {new}\nROTAD_WRITE_MAN=1 cargo test --test surface_man"
+            );
+        } else {
+            assert_eq!(old.len(), new.len(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn texts_become_mdoc() {
+    for (text, mdoc) in [
+        (
+            "Read `a b`, then `/c` (`x`). See rotad(8).",
+            "Read\n.Ql a b ,\nthen\n.Pa /c\n.Ql ( x ) .\nSee\n.Xr rotad 8 .\n",
+        ),
+        ("One. Two (and `log`: three).\n\n.four", "One.\nTwo (and\n.Ic log :\nthree).\n.Pp\n\\&.four\n"),
+        ("With `-w` it and `SIGKILL` or `PATH`.", "With\n.Fl w\nit and\n.Dv SIGKILL\nor\n.Ev PATH .\n"),
+    ] {
+        assert_eq!(mdoc::text(text), mdoc);
     }
 }
 

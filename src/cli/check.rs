@@ -22,8 +22,9 @@ const MANY: usize = 1000;
 #[derive(Debug, clap::Args)]
 pub struct Check {
     /// Job files, or directories of them [default: conf_d of rotad.yaml, else ./conf.d]
+    #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
-    /// The configuration to check, and whose users and directory count [default: /etc/rotad/rotad.yaml, if it is there]
+    /// Check this rotad.yaml(5) too, and go by it [default: /etc/rotad/rotad.yaml, if it is there]
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// An array of findings

@@ -2,11 +2,13 @@
 
 use jiff::Timestamp;
 
+use clap_complete::engine::ArgValueCandidates;
+
 use super::client::{Client, Records};
 use super::socket::Place;
 use super::stop::job_or_run;
 use super::term::{Colour, Term, complain, print};
-use super::{Error, Exit, outcome, when};
+use super::{Error, Exit, completions, outcome, when};
 use crate::api::record::{LineRecord, Record};
 use crate::api::route::percent_encode;
 use crate::engine::JobView;
@@ -16,15 +18,15 @@ use crate::job::JobName;
 #[derive(Debug, clap::Args)]
 pub struct Logs {
     /// A job (its last run), or the id of a run; without it, the last run of every job
-    #[arg(value_name = "NAME|RUN")]
+    #[arg(value_name = "NAME|RUN", add = ArgValueCandidates::new(completions::jobs))]
     subject: Option<String>,
-    /// Go on with what is printed from now on: all runs of a job, or a run until it is over
+    /// Go on with what is printed from now on: by every run of the job, or by the run until it is over
     #[arg(long, short, requires = "subject")]
     follow: bool,
     /// Begin with at most so many lines
     #[arg(long, short = 'n', value_name = "LINES")]
     lines: Option<usize>,
-    /// Put the time before each line
+    /// Lead each line by the time at which it was read
     #[arg(long, short)]
     timestamps: bool,
     /// Print the daemon's records as JSON, one a line

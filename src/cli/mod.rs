@@ -1,10 +1,12 @@
 //! The command line, one file per verb. Text for people, `--json` on every verb that reads, exit codes from one table.
 //!
 //! It decides nothing: what it shows and wishes goes through the HTTP endpoint, except for `check`, which reads files,
-//! and `next` of a schedule text: these need no daemon.
+//! `next` of a schedule text, and what is known without one: `schema` and `completions`.
 
 pub mod check;
 mod client;
+pub mod completions;
+pub mod daemon;
 mod exit;
 mod findings;
 mod list;
@@ -13,6 +15,7 @@ pub mod next;
 mod outcome;
 mod reload;
 mod run;
+pub mod schema;
 mod show;
 mod socket;
 mod status;
@@ -29,7 +32,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 pub use exit::{Error, Exit};
 use socket::Place;
 
-/// Ask and command rotad, the supervisor for scheduled and on-demand jobs.
+/// Ask and command rotad, the supervisor for scheduled and on-demand jobs
 #[derive(Debug, Parser)]
 #[command(name = "rota", version, after_help = "rota(1) describes each verb and the exit codes.")]
 struct Cli {
@@ -39,32 +42,79 @@ struct Cli {
     verb: Verb,
 }
 
+// The sentences are rota(1)'s too: its VERBS are made of them.
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// The daemon in a few numbers
+    ///
+    /// It tells since when it runs, jobs and runs, the next slot, outcomes so far, broken files, and how `conf_d` is watched.
     Status(status::Status),
     /// Every job: its state, next slot and last outcome; then findings in files
+    ///
+    /// One line a job: its state, its next slot in local time, the outcome of its last run, its schedule. Below them what
+    /// is wrong or doubtful in files. The states are `armed`, `disabled`, `on demand` (it has no schedule) and `running`;
+    /// `broken` is added when the job's file has an error and its last good definition stays live.
     List(list::List),
     /// Everything that is known of one job
+    ///
+    /// State, command, user, schedule and next slot, the runs that go on, how the last one ended, what became of its
+    /// latest slots, and the findings of its file.
     Show(show::Show),
     /// When a schedule or a job is due next
+    ///
+    /// Also what changes of the clock do to it. A schedule is read as it is given and needs no daemon; that of a job is
+    /// shown as the daemon has armed it.
     Next(next::Next),
     /// Run a job now
+    ///
+    /// Its rule for overlaps holds. Prints the id of the new run. With `-w` it prints what the run prints instead,
+    /// standard output to standard output and standard error to standard error, byte for byte, and ends as the run ends.
+    /// When the daemon's engine is replaced meanwhile, the waiting goes on. Lines that come faster than they can be
+    /// handed on are left out, and counted on standard error. Interrupting it (Ctrl-C) ends the waiting and not the run:
+    /// the run's id and how to stop it are told on standard error.
     Run(run::Run),
     /// Stop a run, or all runs of a job
+    ///
+    /// Of a job also what waits in its queue is dropped. Prints the ids of the runs that are being stopped. A word that is
+    /// the name of a job is taken for it, whatever else it could be.
     Stop(stop::Stop),
     /// What jobs printed
+    ///
+    /// Exactly as it was printed: by the last run of a job, or by the run of this id; without an argument by the last run of every
+    /// job, in the order of time, each line led by its job. Only the newest lines of the newest runs of a job are kept for
+    /// this; how many lines are missing before the first is told on standard error.
     Logs(logs::Logs),
     /// Check job files without a daemon
+    ///
+    /// Reads job files, or all those of directories, as the daemon would, and tells what is wrong or doubtful in them.
+    /// Without a path the directory `conf_d` of the configuration, or `./conf.d` where there is none. Nothing is run,
+    /// nothing is changed, and no daemon is needed.
     Check(check::Check),
     /// Read conf.d anew
+    ///
+    /// The time zone database too; waits until all is armed. A job changes only where its file, or the rules of its
+    /// time zone, have. (The daemon notices changes by itself; this is for when you want to be sure.) Errors in files are
+    /// told on standard error; the exit status is 0 all the same, because the reload has been done and the last good
+    /// definitions stay live. `rota check` tests files.
     Reload(reload::Reload),
+    /// Print the JSON Schema of job files, or of rotad.yaml
+    ///
+    /// Editors complete and check by it while you type; rotad-job(5) tells how. No daemon is needed.
+    Schema(schema::Schema),
+    /// Print what makes a shell complete rota's command lines
+    ///
+    /// It completes verbs, options and the names of jobs. The Debian package installs it; without that, for bash:
+    /// `eval "$(rota completions bash)"`.
+    Completions(completions::Completions),
     /// The versions of rota and of the running daemon
+    ///
+    /// Where no daemon answers, that of rota alone.
     Version(version::Version),
 }
 
 /// The whole program.
 pub fn main() -> ExitCode {
+    completions::answer();
     let Cli { place, verb } = Cli::parse();
     let done = match verb {
         Verb::Status(verb) => verb.run(&place),
@@ -75,6 +125,8 @@ pub fn main() -> ExitCode {
         Verb::Logs(verb) => verb.run(&place),
         Verb::Reload(verb) => verb.run(&place),
         Verb::Version(verb) => verb.run(&place),
+        Verb::Schema(verb) => verb.run(),
+        Verb::Completions(verb) => verb.run(),
         Verb::Next(verb) => next::run(&verb, &place),
         Verb::Check(verb) => return check::run(verb),
     };

@@ -11,9 +11,11 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
+use clap_complete::engine::ArgValueCandidates;
+
 use super::client::Client;
 use super::socket::Place;
-use super::{Error, Exit};
+use super::{Error, Exit, completions};
 use crate::api::route::percent_encode;
 use crate::engine::JobView;
 use crate::job::JobName;
@@ -26,24 +28,25 @@ pub struct Next {
     #[arg(value_name = "SCHEDULE", allow_hyphen_values = true, required_unless_present = "job")]
     pub expr: Option<String>,
 
-    /// The schedule of this job, as the daemon has armed it
+    /// The schedule, dialect and time zone of this job, as the daemon has armed it
     #[arg(long, value_name = "NAME", conflicts_with_all = ["expr", "dialect", "timezone"])]
+    #[arg(add = ArgValueCandidates::new(completions::jobs))]
     pub job: Option<String>,
 
-    /// Whose rules the schedule follows
+    /// Whose rules the schedule follows; see rotad-job(5)
     #[arg(long, value_name = "DIALECT", default_value = "robfig", value_parser = dialects())]
     pub dialect: Dialect,
 
-    /// IANA name of the time zone, UTC or local [default: local]
+    /// The time zone: its name in the tz database, UTC or local [default: local]
     #[arg(long, value_name = "ZONE")]
     pub timezone: Option<String>,
 
-    /// Start after this instant, as in 2026-03-08T00:00:00Z [default: now]
-    #[arg(long, value_name = "RFC3339")]
+    /// Begin after this instant, as in 2026-03-08T00:00:00Z [default: now]
+    #[arg(long, value_name = "INSTANT")]
     pub from: Option<String>,
 
     /// How many to show, at most 10000
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 10)]
+    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 10)]
     #[arg(value_parser = clap::value_parser!(u16).range(0..=10_000))]
     pub count: u16,
 

@@ -7,10 +7,12 @@ use serde::Deserialize;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use clap_complete::engine::ArgValueCandidates;
+
 use super::client::{Client, Records};
 use super::socket::Place;
 use super::term::{complain, count, print};
-use super::{Error, Exit, outcome};
+use super::{Error, Exit, completions, outcome};
 use crate::api::record::{LineRecord, Record};
 use crate::api::route::percent_encode;
 use crate::engine::RunView;
@@ -23,8 +25,9 @@ const ENGINES: usize = 16;
 #[derive(Debug, clap::Args)]
 pub struct Run {
     /// The job
+    #[arg(add = ArgValueCandidates::new(completions::jobs))]
     name: String,
-    /// Print what it prints, and end as it ends
+    /// Print what the run prints, and end as it ends
     #[arg(long, short)]
     wait: bool,
 }

@@ -4,11 +4,13 @@ use std::fmt::Write;
 
 use jiff::Timestamp;
 
+use clap_complete::engine::ArgValueCandidates;
+
 use super::client::Client;
 use super::findings::File;
 use super::socket::Place;
 use super::term::{Term, print, visible};
-use super::{Error, Exit, list, outcome, when};
+use super::{Error, Exit, completions, list, outcome, when};
 use crate::api::route::percent_encode;
 use crate::engine::{JobView, RunView, Verdict, VerdictView};
 
@@ -16,6 +18,7 @@ use crate::engine::{JobView, RunView, Verdict, VerdictView};
 #[derive(Debug, clap::Args)]
 pub struct Show {
     /// The job
+    #[arg(add = ArgValueCandidates::new(completions::jobs))]
     name: String,
     /// Print the daemon's answer as JSON
     #[arg(long)]

@@ -14,12 +14,12 @@ use super::{Error, Exit};
 const SYSTEM: &str = "/run/rotad/rotad.sock";
 
 /// How to reach the daemon.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub struct Place {
     /// The daemon's socket
     #[arg(long, value_name = "PATH", global = true, conflicts_with = "config")]
     socket: Option<PathBuf>,
-    /// Take the socket from this rotad.yaml
+    /// Take the socket from the key `socket` of this rotad.yaml(5)
     #[arg(short = 'c', long = "config", value_name = "FILE", global = true)]
     config: Option<PathBuf>,
 }

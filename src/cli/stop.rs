@@ -2,10 +2,12 @@
 
 use serde::Deserialize;
 
+use clap_complete::engine::ArgValueCandidates;
+
 use super::client::Client;
 use super::socket::Place;
 use super::term::print;
-use super::{Error, Exit};
+use super::{Error, Exit, completions};
 use crate::api::route::percent_encode;
 use crate::wire::RunId;
 
@@ -13,7 +15,7 @@ use crate::wire::RunId;
 #[derive(Debug, clap::Args)]
 pub struct Stop {
     /// A job, or the id of a run
-    #[arg(value_name = "NAME|RUN")]
+    #[arg(value_name = "NAME|RUN", add = ArgValueCandidates::new(completions::jobs))]
     subject: String,
 }
 

@@ -6,10 +6,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::keys::KEYS;
+use super::yaml::key::below;
 use super::yaml::{Field, Reader};
-
-/// The keys of `runtime.yaml` that rotad.yaml does not have by itself.
-pub(super) const KEYS: [&str; 5] = ["ip", "bk_cloud_id", "bk_monitor_beat", "pid_path", "jobs_config"];
 
 /// What `runtime.yaml` says besides.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,9 +67,7 @@ impl fmt::Debug for Secret {
 
 /// The `bk_monitor_beat` map.
 pub(super) fn beat(reader: &mut Reader<'_>, field: Option<Field<'_>>) -> Option<Beat> {
-    const BEAT: [&str; 6] =
-        ["inner_event_name", "inner_metrics_name", "custom_event", "custom_metrics", "beat_path", "agent_address"];
-    let fields = reader.fields("'bk_monitor_beat'", field?.node, &BEAT);
+    let fields = reader.fields("'bk_monitor_beat'", field?.node, below(KEYS, "bk_monitor_beat"));
     Some(Beat {
         inner_event_name: text(reader, fields.get("inner_event_name")),
         inner_metrics_name: text(reader, fields.get("inner_metrics_name")),
@@ -83,8 +80,8 @@ pub(super) fn beat(reader: &mut Reader<'_>, field: Option<Field<'_>>) -> Option<
 
 fn channel(reader: &mut Reader<'_>, field: Option<Field<'_>>) -> Option<Channel> {
     let field = field?;
-    let known = ["bk_data_id", "access_token", "report_type", "message_kind"];
-    let fields = reader.fields(&format!("'{}'", field.key), field.node, &known);
+    let known = below(below(KEYS, "bk_monitor_beat"), field.key);
+    let fields = reader.fields(&format!("'{}'", field.key), field.node, known);
     Some(Channel {
         bk_data_id: number(reader, fields.get("bk_data_id")),
         access_token: text(reader, fields.get("access_token")).map(Secret),

@@ -6,6 +6,7 @@ mod directory;
 mod environment;
 pub mod import;
 mod inbox;
+pub mod keys;
 mod load;
 mod nearest;
 mod open;

@@ -12,30 +12,14 @@ use nix::sys::stat::{Mode, fstat};
 
 use super::config::Config;
 use super::crond::{self, Crond};
+use super::keys::{self, KEYS};
 use super::standing::Standing;
 use super::trust::{Trust, What};
 use super::units;
+use super::yaml::key::below;
 use super::yaml::{self, Field, Kind, Node, Reader};
 use crate::job::{Finding, LogTarget, user_name};
 
-const KEYS: [&str; 15] = [
-    "conf_d",
-    "state_dir",
-    "socket",
-    "port",
-    "jobs_user",
-    "allowed_users",
-    "allow_root_jobs",
-    "engine_user",
-    "stop_timeout",
-    "log",
-    crond::KEYS[0],
-    crond::KEYS[1],
-    crond::KEYS[2],
-    crond::KEYS[3],
-    crond::KEYS[4],
-];
-const LOG_KEYS: [&str; 9] = ["target", "dir", "max_size", "keep", "debug", "console", "log_file_dir", "source", "json"];
 /// Longest `stop_timeout`.
 const MAX_STOP: Duration = Duration::from_secs(86_400);
 /// Longest path of a unix socket (unix(7)).
@@ -79,7 +63,7 @@ pub(super) fn read(file: &str, text: &str, standing: &Standing) -> Result<(Confi
         return Ok((config, Vec::new()));
     }
     let r = &mut reader;
-    let fields = r.fields("rotad.yaml", &root, &KEYS);
+    let fields = r.fields("rotad.yaml", &root, KEYS);
     let set = |place: &mut PathBuf, value: Option<PathBuf>| {
         if let Some(value) = value {
             *place = value;
@@ -105,7 +89,7 @@ pub(super) fn read(file: &str, text: &str, standing: &Standing) -> Result<(Confi
     if let Some(field) = fields.get("log") {
         log(r, &mut config, field);
     }
-    config.crond = crond::KEYS.iter().any(|key| fields.get(key).is_some()).then(|| Crond {
+    config.crond = keys::crond().any(|key| fields.get(key).is_some()).then(|| Crond {
         ip: crond::text(r, fields.get("ip")),
         bk_cloud_id: crond::number(r, fields.get("bk_cloud_id")),
         beat: crond::beat(r, fields.get("bk_monitor_beat")),
@@ -150,7 +134,7 @@ fn log(r: &mut Reader<'_>, config: &mut Config, field: Field<'_>) {
         log.target = r.read(Some(field), log_target).unwrap_or(log.target);
         return;
     }
-    let fields = r.fields("'log'", field.node, &LOG_KEYS);
+    let fields = r.fields("'log'", field.node, below(KEYS, "log"));
     log.target = r.read(fields.get("target"), log_target).unwrap_or(log.target);
     for key in ["log_file_dir", "dir"] {
         if let Some(dir) = absolute(r, fields.get(key)) {

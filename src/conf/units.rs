@@ -5,6 +5,11 @@ use std::time::Duration;
 /// Longest duration anywhere: ten years, so that no sum of two overflows.
 const MAX_DURATION: u64 = 10 * 366 * 86_400;
 
+/// What [`duration`] reads, as a regular expression.
+pub const DURATION: &str = r"\s*([0-9]+|([0-9]+(ms|s|sec|m|min|h|d|w)\s*)+)\s*";
+/// What [`size`] reads, as a regular expression.
+pub const SIZE: &str = r"\s*[0-9]+\s*([Bb]|[KkMmGgTt]([Ii]?[Bb])?)?\s*";
+
 /// A duration: whole numbers with `ms`, `s`, `m` (`min`), `h`, `d`, `w`, largest first or not; a bare number is seconds.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || "a duration is written like 90s, 5m or 1h30m; a bare number means seconds".to_owned();

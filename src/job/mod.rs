@@ -2,6 +2,7 @@
 
 pub mod file;
 mod finding;
+pub mod keys;
 mod name;
 mod spec;
 

@@ -5,6 +5,7 @@
 //! can be told with line, column and the line itself. Places cost nothing until they are asked for: the text is then
 //! parsed again up to the node in question, and the parser's own position is taken.
 
+pub mod key;
 mod reader;
 mod text;
 mod tree;

@@ -2,6 +2,7 @@
 
 #![expect(clippy::result_large_err, reason = "a finding is made once per broken file, never in a loop that counts")]
 
+use super::key::{Group, names};
 use super::text::place;
 use super::tree::{Kind, Node, locate, parse};
 use crate::conf::nearest::nearest;
@@ -112,17 +113,18 @@ impl<'a> Reader<'a> {
     }
 
     /// The keys of a map, each one of `known`. Unknown and repeated keys are errors; the first of a repeated key counts.
-    pub fn fields<'n>(&mut self, what: &str, node: &'n Node, known: &[&str]) -> Fields<'n> {
+    pub fn fields<'n>(&mut self, what: &str, node: &'n Node, known: &'static [Group]) -> Fields<'n> {
         let fields = self.entries(what, node);
         for field in fields.iter() {
-            if known.contains(&field.key) {
+            if names(known).any(|known| known == field.key) {
                 continue;
             }
             if self.findings.len() >= MAX_FINDINGS {
                 self.untold += 1;
                 continue;
             }
-            let hint = match (nearest(field.key, known), field.key) {
+            let known: Vec<&str> = names(known).collect();
+            let hint = match (nearest(field.key, &known), field.key) {
                 (Some(near), _) => format!("did you mean '{near}'?"),
                 (None, "<<") => "merge keys are not supported: write the keys out".to_owned(),
                 (None, _) => format!("known here: {}", known.join(" ")),

@@ -17,38 +17,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::keys::{KEYS, MAX_ARGS, MAX_CODES};
 use super::{Finding, Job, JobName, OnOverlap, Program};
 use crate::conf::yaml::{self, Fields, Kind, Node, Reader};
 
-const KEYS: [&str; 25] = [
-    "name",
-    "enable",
-    "creator",
-    "command",
-    "args",
-    "script",
-    "schedule",
-    "dialect",
-    "timezone",
-    "overlap",
-    "on_overlap",
-    "timeout",
-    "stop_signal",
-    "kill_after",
-    "success_codes",
-    "user",
-    "work_dir",
-    "environment",
-    "environment_file",
-    "umask",
-    "nice",
-    "limits",
-    "no_new_privs",
-    "log",
-    "labels",
-];
-/// Most arguments.
-const MAX_ARGS: usize = 1024;
 /// Most bytes of all arguments together.
 const MAX_ARGS_BYTES: usize = 64 << 10;
 /// Most bytes of an environment, names and values.
@@ -100,7 +72,7 @@ pub fn read_job_with(
 }
 
 fn draft(r: &mut Reader<'_>, root: &Node, zone: &TimeZone, now: Timestamp, schedules: &mut Schedules) -> Option<Job> {
-    let fields = r.fields("a job file", root, &KEYS);
+    let fields = r.fields("a job file", root, KEYS);
     if !matches!(root.kind, Kind::Map(_)) {
         return None;
     }
@@ -212,7 +184,7 @@ fn success_codes(r: &mut Reader<'_>, fields: &Fields<'_>) -> Vec<i32> {
         _ => r.scalar(field).map(|text| vec![code(text)]),
     };
     match codes.map(|codes| codes.into_iter().collect::<Option<Vec<i32>>>()) {
-        Some(Some(codes)) if !codes.is_empty() && codes.len() <= 256 => codes,
+        Some(Some(codes)) if !codes.is_empty() && codes.len() <= MAX_CODES => codes,
         Some(_) => {
             r.error("bad-value", field, "'success_codes': exit codes from 0 to 255 are expected", Some("write [0, 1]"));
             vec![0]

@@ -8,7 +8,9 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use crate::conf::units::{duration, size};
+use crate::conf::yaml::key::below;
 use crate::conf::yaml::{Field, Reader};
+use crate::job::keys::KEYS;
 use crate::job::{Limits, OnOverlap};
 
 /// Longest `timeout` and `kill_after`.
@@ -179,11 +181,9 @@ pub(super) fn nice(text: &str) -> Result<i32, String> {
 
 /// The `limits` map.
 pub(super) fn limits(r: &mut Reader<'_>, field: Option<Field<'_>>) -> Limits {
-    const KEYS: [&str; 9] =
-        ["nofile", "core", "nproc", "cpu", "address_space", "file_size", "stack", "memlock", "output"];
     let fallback = Limits::default();
     let Some(field) = field else { return fallback };
-    let fields = r.fields("'limits'", field.node, &KEYS);
+    let fields = r.fields("'limits'", field.node, below(KEYS, "limits"));
     Limits {
         nofile: r.read(fields.get("nofile"), |text| unlimited(text, count)).unwrap_or(fallback.nofile),
         core: r.read(fields.get("core"), |text| unlimited(text, size)).unwrap_or(fallback.core),

@@ -1,0 +1,136 @@
+//! The keys of rotad.yaml.
+
+use super::yaml::key::Value::{Any, Duration, Either, Keys, List, Size, Truth, Whole, Word};
+use super::yaml::key::{Group, Key, PATH, USER, Value};
+
+/// All of them.
+pub static KEYS: &[Group] =
+    &[Group { title: "rotad's own", keys: OWN }, Group { title: "Keys of mysql-crond", keys: CROND }];
+
+/// The names of mysql-crond's.
+pub(super) fn crond() -> impl Iterator<Item = &'static str> {
+    CROND.iter().map(|key| key.name)
+}
+
+/// What a log target is.
+pub const TARGET: Value = Word(&[
+    ("auto", "The journal under systemd(1), else standard error."),
+    ("file", "A file for each job, in the directory of log files."),
+    ("none", "Nowhere; `rota logs` has the newest lines all the same."),
+    ("journal", "Another word for `auto`."),
+]);
+
+static OWN: &[Key] = &[
+    Key::new("conf_d", PATH, "The directory of job files; see rotad-job(5).")
+        .otherwise("`/etc/rotad/conf.d`, or `$XDG_CONFIG_HOME/rotad/conf.d`")
+        .example("/etc/rotad/conf.d"),
+    Key::new("state_dir", PATH, "What must outlive the daemon.")
+        .otherwise("`/var/lib/rotad`, or `$XDG_STATE_HOME/rotad`")
+        .example("/var/lib/rotad"),
+    Key::new("socket", PATH, "The unix socket of the HTTP endpoint, at most 107 bytes.")
+        .otherwise("`/run/rotad/rotad.sock`, or `$XDG_RUNTIME_DIR/rotad/rotad.sock`, or `/tmp/rotad-UID/rotad.sock`")
+        .example("/run/rotad/rotad.sock"),
+    Key::new(
+        "port",
+        Whole(0, 65535),
+        "The TCP port of the HTTP endpoint on 127.0.0.1, 0 for none. It is accepted and checked; the endpoint is served on \
+         the socket only.",
+    )
+    .default("9999")
+    .example("0"),
+    Key::new("jobs_user", USER, "The user that jobs run as unless they name another.")
+        .otherwise("`nobody`, or the user who starts the daemon, who is then the only choice")
+        .example("jobs"),
+    Key::new("allowed_users", List(&USER, usize::MAX), "Users that jobs may name besides.")
+        .default("[]")
+        .example("[postgres, mysql]"),
+    Key::new(
+        "allow_root_jobs",
+        Truth,
+        "`true` when jobs may run as root. Without it `root` is refused, whatever `jobs_user` and `allowed_users` say.",
+    )
+    .default("false")
+    .example("true"),
+    Key::new(
+        "engine_user",
+        USER,
+        "The user of the engine, which reads job files, output and requests. Not root, and better none that jobs run as: \
+         they could signal it.",
+    )
+    .otherwise("`rotad` where there is such a user, else `daemon`")
+    .example("rotad"),
+    Key::new(
+        "stop_timeout",
+        Duration,
+        "How long what runs may take to end when the daemon stops. Then it is killed. At most one day.",
+    )
+    .default("90s")
+    .example("5m"),
+    Key::new(
+        "log",
+        Either(&TARGET, &Keys(LOG)),
+        "Where the lines of jobs go, unless they say otherwise: a word, which is the `target`, or a map of these keys.",
+    )
+    .example("{target: file, keep: 10}"),
+];
+
+static LOG: &[Group] = &[
+    Group {
+        title: "",
+        keys: &[
+            Key::new("target", TARGET, "Where to.").default("auto").example("file"),
+            Key::new("dir", PATH, "The directory of log files. Nobody but the engine should be able to write to it.")
+                .otherwise("`/var/log/rotad`, or `log` in `state_dir`")
+                .example("/var/log/rotad"),
+            Key::new("max_size", Size, "A log file is rotated once it is larger. At least `4KiB`.")
+                .default("100MiB")
+                .example("10MiB"),
+            Key::new("keep", Whole(0, 1000), "Rotated files that are kept beside the live one, up to 1000.")
+                .default("5")
+                .example("10"),
+            Key::new("debug", Truth, "`true` to tell more of what the daemon does.").default("false").example("true"),
+        ],
+    },
+    Group {
+        title: "mysql-crond's",
+        keys: &[
+            Key::new("log_file_dir", PATH, "mysql-crond's word for `dir`.").example("/var/log/rotad"),
+            Key::new("console", Truth, "mysql-crond's. Accepted, without effect.").example("true"),
+            Key::new("source", Truth, "mysql-crond's. Accepted, without effect.").example("true"),
+            Key::new("json", Truth, "mysql-crond's. Accepted, without effect.").example("false"),
+        ],
+    },
+];
+
+/// Any whole number.
+const NUMBER: Value = Whole(i64::MIN, i64::MAX);
+
+static CROND: &[Key] = &[
+    Key::new("ip", Any, "Address of this machine.").example("10.0.0.1"),
+    Key::new("bk_cloud_id", NUMBER, "Cloud area of this machine.").example("0"),
+    Key::new("bk_monitor_beat", Keys(BEAT), "How beats are sent.").example("{beat_path: /usr/local/gse/bkmonitorbeat}"),
+    Key::new("pid_path", Any, "Directory of the pid file.").example("/home/mysql/mysql-crond"),
+    Key::new("jobs_config", Any, "The one file of jobs.").example("/home/mysql/mysql-crond/jobs-config.yaml"),
+];
+
+static BEAT: &[Group] = &[Group {
+    title: "",
+    keys: &[
+        Key::new("inner_event_name", Any, "Name of the events.").example("mysql_crond_event"),
+        Key::new("inner_metrics_name", Any, "Name of the metrics.").example("mysql_crond_beat"),
+        Key::new("custom_event", Keys(CHANNEL), "Where events go.").example("{bk_data_id: 542898}"),
+        Key::new("custom_metrics", Keys(CHANNEL), "Where metrics go.").example("{bk_data_id: 543957}"),
+        Key::new("beat_path", Any, "The program that sends.").example("/usr/local/gse/bkmonitorbeat"),
+        Key::new("agent_address", Any, "The agent's socket.").example("/usr/local/gse/ipc.state.report"),
+    ],
+}];
+
+static CHANNEL: &[Group] = &[Group {
+    title: "",
+    keys: &[
+        Key::new("bk_data_id", NUMBER, "Number of the data source.").example("542898"),
+        Key::new("access_token", Any, "Its key. Shown nowhere.").example("0123abcd"),
+        Key::new("report_type", Any, "`agent`.").example("agent"),
+        Key::new("message_kind", Any, "`event` or `timeseries`.").example("event"),
+    ],
+}];
