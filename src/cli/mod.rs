@@ -9,6 +9,7 @@ pub mod completions;
 pub mod daemon;
 mod exit;
 mod findings;
+mod import;
 mod list;
 mod logs;
 pub mod next;
@@ -90,6 +91,8 @@ enum Verb {
     /// Without a path the directory `conf_d` of the configuration, or `./conf.d` where there is none. Nothing is run,
     /// nothing is changed, and no daemon is needed.
     Check(check::Check),
+    /// Make job files of what another scheduler runs
+    Import(import::Import),
     /// Read conf.d anew
     ///
     /// The time zone database too; waits until all is armed. A job changes only where its file, or the rules of its
@@ -127,6 +130,7 @@ pub fn main() -> ExitCode {
         Verb::Version(verb) => verb.run(&place),
         Verb::Schema(verb) => verb.run(),
         Verb::Completions(verb) => verb.run(),
+        Verb::Import(verb) => verb.run(),
         Verb::Next(verb) => next::run(&verb, &place),
         Verb::Check(verb) => return check::run(verb),
     };
