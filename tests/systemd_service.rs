@@ -51,7 +51,11 @@ fn jobs_under_the_hardened_unit_can_do_what_backups_do() {
         ("groups", "cut -d: -f3 /proc/self/cgroup | tail -n 1 | grep -o 'rotad.service/run-' ", "rotad.service/run-"),
     ] {
         lab.arm(&format!("{name}.yaml"), &format!("script: |\n  {script}\n"));
-        assert_eq!(lab.ok(&format!("rota run --wait {name} 2>/root/stderr || {{ cat /root/stderr; exit 1; }}")), expected, "{name}");
+        assert_eq!(
+            lab.ok(&format!("rota run --wait {name} 2>/root/stderr || {{ cat /root/stderr; exit 1; }}")),
+            expected,
+            "{name}"
+        );
     }
     // For those who ask for it.
     lab.arm("closed.yaml", "command: root-id\nargs: [-u]\nno_new_privs: true\n");
