@@ -179,8 +179,10 @@ impl Engine {
                 Happened::Time => true,
             };
             if !goes_on {
+                // All is over, or another engine takes over: whoever outlives its warden does so only up to here.
+                self.outbox.flush().map_err(Broken::Link)?;
                 self.ledger.close();
-                return if self.stopping { Ok(()) } else { Err(Broken::Orphaned) };
+                return Ok(());
             }
             self.step(Event::Wake)?;
             self.outbox.flush().map_err(Broken::Link)?;
