@@ -14,17 +14,18 @@ use tokio::sync::{mpsc, oneshot};
 use super::boot::Boot;
 use super::core::{Event, Now, Setting, State};
 use super::greet::Greeting;
+use super::ledger::{Cut, Ledger};
 use super::opener::{Ask, Asked, WardenOpener};
 use super::outbox::Outbox;
 use super::request::{Refusal, Request};
 use super::status::Status;
 use super::timer::Alarm;
 use super::view::StatusView;
-use super::{Broken, ready, tell};
+use super::{Broken, ready};
 use crate::api;
 use crate::conf::{self, Command, Commands, Config, Policy, Trust, Update};
 use crate::run::{Capture, CaptureEvent};
-use crate::wire::{Adopt, AdoptState, Link, Received, RunId, ToEngine, ToWarden};
+use crate::wire::{Link, Received, RunId, ToEngine, ToWarden};
 
 /// Messages of the warden that one turn takes.
 const BURST: usize = 256;
@@ -55,9 +56,12 @@ pub struct Engine {
     alarm: Alarm,
     inbox: Inbox,
     boot: Option<Boot>,
+    pub(super) ledger: Ledger,
+    /// Runs that ended with an earlier warden, until the first snapshot is whole.
+    pub(super) cut: Cut,
     /// Runs whose pipes came with their adoption.
-    piped: BTreeSet<RunId>,
-    ready: bool,
+    pub(super) piped: BTreeSet<RunId>,
+    pub(super) ready: bool,
     stopping: bool,
     began: Instant,
     last_token: u64,
@@ -113,6 +117,7 @@ impl Engine {
             tracing::error!(code = "endpoint", "the HTTP endpoint does not run: {error}");
         }
         let boot = Boot::new(&config.state_dir);
+        let (ledger, cut) = Ledger::open(&config.state_dir, welcome.started);
         let setting = Setting {
             started: welcome.started,
             jobs_user: config.jobs_user.clone(),
@@ -144,6 +149,8 @@ impl Engine {
                 prepared: prepared_in,
             },
             boot: boot.is_fresh().then_some(boot),
+            ledger,
+            cut,
             piped: BTreeSet::new(),
             ready: false,
             stopping: false,
@@ -172,7 +179,10 @@ impl Engine {
                 Happened::Time => true,
             };
             if !goes_on {
-                return if self.stopping { Ok(()) } else { Err(Broken::Orphaned) };
+                // All is over, or another engine takes over: whoever outlives its warden does so only up to here.
+                self.outbox.flush().map_err(Broken::Link)?;
+                self.ledger.close();
+                return Ok(());
             }
             self.step(Event::Wake)?;
             self.outbox.flush().map_err(Broken::Link)?;
@@ -260,46 +270,6 @@ impl Engine {
             }
         }
         Ok(())
-    }
-
-    /// A run of the engine before. Its pipes came with it, also when it is only starting.
-    fn adopt(&mut self, adopt: Adopt, fds: Vec<OwnedFd>) -> Result<(), Broken> {
-        let (run, streams) = (adopt.run, adopt.spools.clone());
-        let over = matches!(adopt.state, AdoptState::NotStarted(_));
-        let ended = matches!(adopt.state, AdoptState::Ended { .. });
-        self.step(Event::Adopt(Box::new(adopt)))?;
-        let Some(label) = self.state.label(run).filter(|_| !over) else { return Ok(()) };
-        let label = self.run_label(&label);
-        let mut fds = fds.into_iter();
-        match (fds.next(), fds.next()) {
-            (Some(stdout), Some(stderr)) => {
-                self.capture.adopt(label, stdout, stderr, streams.into_iter().zip(fds).collect());
-                self.piped.insert(run);
-            }
-            _ if ended => drop(self.step(Event::Drained { run, received: [0; 2], dropped: 0 })?),
-            _ => self.capture.expect(label),
-        }
-        Ok(())
-    }
-
-    fn take_update(&mut self, update: Update) -> Result<bool, Broken> {
-        let Update { changes, files, watch, complete, tokens } = update;
-        tell::tell_files(&files);
-        let watched = watch.map(Event::Watch);
-        for event in [Event::Files(files), Event::Loaded { changes, complete }].into_iter().chain(watched) {
-            self.step(event)?;
-        }
-        if complete && !std::mem::replace(&mut self.ready, true) {
-            self.send(&ToWarden::Ready)?;
-        }
-        for token in tokens {
-            match self.reloads.remove(&token) {
-                Some(Reload::Warden) => self.send(&ToWarden::Reloaded)?,
-                Some(Reload::Request(reply)) => drop(reply.send(Ok(self.state.show_status()))),
-                None => {}
-            }
-        }
-        Ok(true)
     }
 
     fn take_output(&mut self, event: CaptureEvent) -> Result<bool, Broken> {

@@ -55,8 +55,11 @@ impl Warden {
                 self.tell(&ToEngine::NotWritten { request, errno: libc::ENOSYS }, &[]);
             }
             ToWarden::Pong { count } => self.pong(count),
-            ToWarden::Ready => self.notifier.ready(),
-            ToWarden::Status { text } => self.notifier.status(&text),
+            ToWarden::Ready => {
+                self.notifier.ready();
+                self.approve();
+            }
+            ToWarden::Status { text } => self.notifier.status(&text, Instant::now()),
             ToWarden::Reloaded => self.notifier.reloaded(),
             ToWarden::Drained => self.leave(Instant::now()),
         }
@@ -270,7 +273,7 @@ impl Warden {
 
     fn pong(&mut self, count: u64) {
         if self.engine_up().is_some_and(|up| up.answered(count)) {
-            self.notifier.alive();
+            self.notifier.alive(Instant::now());
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::engine::Engine;
+use super::engine::{Engine, FAREWELL};
 use super::say::Level;
 use super::serve::Warden;
 use super::{sweep, sys};
@@ -10,8 +10,6 @@ use crate::wire::{RunId, ToEngine};
 
 /// Time beyond `stop_timeout` after which the warden ends a stop itself.
 pub(super) const OVERTIME: Duration = Duration::from_secs(5);
-/// Time for the engine to write out what it has, once all runs are over.
-const FAREWELL: Duration = Duration::from_secs(5);
 
 /// How far the daemon's own end has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +40,7 @@ impl Warden {
         };
         let hastened = self.stop != Stop::No;
         self.stop = Stop::Draining { deadline: now + grace + OVERTIME, hastened };
-        self.notifier.stopping();
+        self.notifier.stopping(now);
         let word = signal_hook::low_level::signal_name(signal).unwrap_or("a signal");
         let hint = if hastened || self.runs.is_empty() { "" } else { " (once more to kill them at once)" };
         self.voice.say(Level::Info, format_args!("{word}: stopping {} runs{hint}", self.runs.len()));
