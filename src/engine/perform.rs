@@ -1,6 +1,7 @@
 //! Doing what the core decides, in its order.
 
-use super::core::{Effect, Event, Fact, Label};
+use super::core::{Effect, Event, Fact, Label, Ticket};
+use super::ledger::Entry;
 use super::turn::Engine;
 use super::{Broken, tell};
 use crate::conf::read_environment_file;
@@ -40,9 +41,26 @@ impl Engine {
         }
         if !facts.is_empty() {
             self.note(&facts);
+            self.keep(&facts);
             tell::tell(facts, &self.state, self.now().wall);
         }
         Ok(())
+    }
+
+    /// The ledger has what goes on.
+    fn keep(&self, facts: &[Fact]) {
+        for fact in facts {
+            match fact {
+                Fact::Started { job, ticket: Ticket { run, .. }, .. } | Fact::Adopted { job, run } => {
+                    let view = self.state.show_run(*run).ok();
+                    let (slot, since) = view.map_or((None, None), |view| (view.slot, view.started));
+                    let since = since.unwrap_or_else(|| self.now().wall);
+                    self.ledger.enter(Entry { run: *run, job: job.clone(), slot, since });
+                }
+                Fact::Over(record) => self.ledger.strike(record.ticket.run),
+                _ => {}
+            }
+        }
     }
 
     /// A log file of the job's own says, too, how a run ended that did not do what it should.

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::core::{ClockJump, Fact, Fate, Record, State, Why};
+use super::ledger::Entry;
 use super::view::{FileView, JobView, Outcome};
 use super::words;
 use crate::job::{JobName, Severity};
@@ -131,6 +132,18 @@ fn tell_over(record: &Record) {
         }
         Outcome::CouldNotStart { .. } | Outcome::Lost => tracing::error!(%job, %run, code, "{sentence}"),
         Outcome::Exited { .. } | Outcome::TimedOut { .. } => tracing::warn!(%job, %run, code, "{sentence}"),
+    }
+}
+
+/// Tells of runs that ended with an earlier warden: as many as fit one by one, the rest as a number.
+pub fn tell_cut(cut: &[Entry], rebooted: bool, now: Timestamp) {
+    let why = if rebooted { "the machine went down" } else { "the daemon was killed" };
+    for Entry { run, job, since, .. } in cut.iter().take(TOLD) {
+        let since = words::clock(*since, now);
+        tracing::error!(%job, %run, code = "lost", "{job} was lost (run {run}, since {since}): {why} while it ran");
+    }
+    if cut.len() > TOLD {
+        tracing::error!(code = "lost", "{} more runs were lost: {why} while they ran", cut.len() - TOLD);
     }
 }
 

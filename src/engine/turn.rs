@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::boot::Boot;
 use super::core::{Event, Now, Setting, State};
 use super::greet::Greeting;
+use super::ledger::{Cut, Ledger};
 use super::opener::{Ask, Asked, WardenOpener};
 use super::outbox::Outbox;
 use super::request::{Refusal, Request};
@@ -55,6 +56,9 @@ pub struct Engine {
     alarm: Alarm,
     inbox: Inbox,
     boot: Option<Boot>,
+    pub(super) ledger: Ledger,
+    /// Runs that ended with an earlier warden, until the first snapshot is whole.
+    cut: Cut,
     /// Runs whose pipes came with their adoption.
     piped: BTreeSet<RunId>,
     ready: bool,
@@ -113,6 +117,7 @@ impl Engine {
             tracing::error!(code = "endpoint", "the HTTP endpoint does not run: {error}");
         }
         let boot = Boot::new(&config.state_dir);
+        let (ledger, cut) = Ledger::open(&config.state_dir, welcome.started);
         let setting = Setting {
             started: welcome.started,
             jobs_user: config.jobs_user.clone(),
@@ -144,6 +149,8 @@ impl Engine {
                 prepared: prepared_in,
             },
             boot: boot.is_fresh().then_some(boot),
+            ledger,
+            cut,
             piped: BTreeSet::new(),
             ready: false,
             stopping: false,
@@ -172,7 +179,10 @@ impl Engine {
                 Happened::Time => true,
             };
             if !goes_on {
-                return if self.stopping { Ok(()) } else { Err(Broken::Orphaned) };
+                // All is over, or another engine takes over: whoever outlives its warden does so only up to here.
+                self.outbox.flush().map_err(Broken::Link)?;
+                self.ledger.close();
+                return Ok(());
             }
             self.step(Event::Wake)?;
             self.outbox.flush().map_err(Broken::Link)?;
@@ -289,6 +299,10 @@ impl Engine {
             self.step(event)?;
         }
         if complete && !std::mem::replace(&mut self.ready, true) {
+            let Cut { runs, rebooted } = std::mem::take(&mut self.cut);
+            tell::tell_cut(&runs, rebooted, self.now().wall);
+            self.step(Event::Lost(runs))?;
+            self.ledger.begin();
             self.send(&ToWarden::Ready)?;
         }
         for token in tokens {

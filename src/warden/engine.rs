@@ -19,6 +19,8 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from
 const PING: Duration = Duration::from_secs(10);
 /// An engine that has not answered for so many intervals is hung.
 const PATIENCE: u32 = 2;
+/// Time for an engine to write out what it has.
+pub const FAREWELL: Duration = Duration::from_secs(5);
 /// Messages that wait for a slow engine; with so many nothing more is read from it.
 pub const OUTBOX: usize = 20_000;
 
@@ -45,6 +47,8 @@ pub struct Up {
     pub greeted: bool,
     /// It has closed its end: polled, that would be an event for ever.
     pub mute: bool,
+    /// It was asked to go, and is killed then if it has not.
+    leaves: Option<Instant>,
     since: Instant,
     count: u64,
     asked: Option<Instant>,
@@ -71,6 +75,7 @@ impl Up {
             outbox: VecDeque::new(),
             greeted: false,
             mute: false,
+            leaves: None,
             since: now,
             count: 0,
             asked: None,
@@ -121,6 +126,13 @@ impl Up {
     /// What is due by the clock.
     pub fn pulse(&self, now: Instant) -> Pulse {
         match self.asked {
+            _ if let Some(leaves) = self.leaves => {
+                if now >= leaves {
+                    Pulse::Hung
+                } else {
+                    Pulse::Wait(leaves)
+                }
+            }
             Some(asked) if now >= asked + interval() * PATIENCE => Pulse::Hung,
             Some(asked) => Pulse::Wait(asked + interval() * PATIENCE),
             None if now >= self.next => Pulse::Ask,
@@ -145,9 +157,26 @@ impl Up {
 
     /// The warden itself did not run for a while (stopped, suspended): the engine gets its full time again.
     pub fn excuse(&mut self, now: Instant) {
+        if let Some(leaves) = &mut self.leaves {
+            *leaves = now + FAREWELL;
+        }
         if let Some(asked) = &mut self.asked {
             *asked = now;
         }
+    }
+
+    /// Asks it to go: it writes out what it has, and its successor is told of everything that goes on.
+    pub fn dismiss(&mut self, now: Instant) {
+        // What does not go through now is known to the warden, and so to the successor.
+        let _ = self.flush();
+        self.outbox.clear();
+        self.link.close_sending();
+        self.leaves = Some(now + FAREWELL);
+    }
+
+    /// Whether it was asked to go.
+    pub fn dismissed(&self) -> bool {
+        self.leaves.is_some()
     }
 
     /// Ends it. Its death is seen by the reaper like any other.

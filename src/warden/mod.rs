@@ -23,6 +23,7 @@ mod launch;
 mod notify;
 mod orders;
 mod places;
+mod renew;
 mod runs;
 pub mod say;
 mod serve;
@@ -33,7 +34,7 @@ mod tend;
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, IntoRawFd};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -46,6 +47,7 @@ use crate::job::{LogTarget, Severity};
 use identity::{Answer, Identities, Identity};
 use inheritance::Inheritance;
 use places::PlaceError;
+use renew::Program;
 use say::{Level, Voice};
 use serve::{Start, Warden};
 
@@ -168,8 +170,7 @@ fn prepare(config: Config, first_look: bool, voice: Voice) -> Result<Start, Refu
         voice.say(level, format_args!("log directory {error}"));
     }
     let listener = places::listen(&config.socket).map_err(Refusal::Place)?;
-    let program: OwnedFd = nix::fcntl::open("/proc/self/exe", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
-        .map_err(|errno| Refusal::System("opening this program", errno.into()))?;
+    let program = Program::own().map_err(system("opening this program"))?;
     Ok(Start { config, first_look, inheritance, engine_identity, identities, program, listener, lock, voice })
 }
 

@@ -52,7 +52,10 @@ impl Warden {
                 self.answer(request, opened);
             }
             ToWarden::Pong { count } => self.pong(count),
-            ToWarden::Ready => self.notifier.ready(),
+            ToWarden::Ready => {
+                self.notifier.ready();
+                self.approve();
+            }
             ToWarden::Status { text } => self.notifier.status(&text, Instant::now()),
             ToWarden::Reloaded => self.notifier.reloaded(),
             ToWarden::Drained => self.leave(Instant::now()),

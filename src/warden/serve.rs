@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use nix::errno::Errno;
 use nix::fcntl::Flock;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::SignalOnly;
 
@@ -22,6 +22,7 @@ use super::identity::{Answer, Identities, Identity, PATIENCE};
 use super::inheritance::Inheritance;
 use super::launch::Landing;
 use super::notify::Notifier;
+use super::renew::Program;
 use super::runs::{Runs, State};
 use super::say::{Level, Voice};
 use super::stop::Stop;
@@ -58,7 +59,7 @@ pub struct Warden {
     pub(super) stop: Stop,
     pub(super) started: Timestamp,
     pub(super) first_look: bool,
-    pub(super) program: OwnedFd,
+    pub(super) program: Program,
     pub(super) listener: UnixListener,
     signals: SignalDelivery<UnixStream, SignalOnly>,
     /// There may be more dead children than one turn has reaped.
@@ -81,7 +82,7 @@ pub struct Start {
     /// What is known of users from the start.
     pub identities: Identities,
     /// This very program.
-    pub program: OwnedFd,
+    pub program: Program,
     /// The unix socket.
     pub listener: UnixListener,
     /// On the state directory.
@@ -94,7 +95,9 @@ impl Warden {
     /// Registers the signals and makes the state. No engine runs yet.
     pub fn new(start: Start) -> io::Result<Warden> {
         let (read, write) = UnixStream::pair()?;
-        let signals = SignalDelivery::with_pipe(read, write, SignalOnly, [SIGCHLD, SIGTERM, SIGINT, SIGHUP])?;
+        // SIGUSR1 means nothing here, and must not end the daemon either.
+        let wanted = [SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2];
+        let signals = SignalDelivery::with_pipe(read, write, SignalOnly, wanted)?;
         Ok(Warden {
             tree: Tree::find(),
             config: start.config,
@@ -219,6 +222,7 @@ impl Warden {
         for signal in arrived {
             match signal {
                 SIGHUP => self.reload(),
+                SIGUSR2 => self.renew(),
                 SIGTERM | SIGINT => self.stop_or_hasten(signal),
                 _ => {}
             }

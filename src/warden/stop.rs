@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::engine::Engine;
+use super::engine::{Engine, FAREWELL};
 use super::say::Level;
 use super::serve::Warden;
 use super::{sweep, sys};
@@ -10,8 +10,6 @@ use crate::wire::{RunId, ToEngine};
 
 /// Time beyond `stop_timeout` after which the warden ends a stop itself.
 pub(super) const OVERTIME: Duration = Duration::from_secs(5);
-/// Time for the engine to write out what it has, once all runs are over.
-const FAREWELL: Duration = Duration::from_secs(5);
 
 /// How far the daemon's own end has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

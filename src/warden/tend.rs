@@ -101,7 +101,12 @@ impl Warden {
         let (next, young) = engine::successor(up, self.young, now);
         // Once one has lived, its successors can: they are started for as long as it takes.
         self.proven |= up.greeted;
+        let dismissed = up.dismissed();
         self.stillborn = if self.proven { 0 } else { self.stillborn + 1 };
+        if self.renewed(dismissed, gone) {
+            self.engine = Engine::Down { next: now };
+            return;
+        }
         self.young = young;
         self.engine = Engine::Down { next };
         if !matches!(self.stop, Stop::Leaving { .. } | Stop::Gone) {
@@ -116,7 +121,7 @@ impl Warden {
     pub(super) fn start_engine(&mut self, now: Instant) -> io::Result<()> {
         let (ours, theirs) = Link::pair()?;
         let identity = self.engine_identity.as_ref();
-        let birth = Birth { program: &self.program, identity, socket: theirs.into_socket() };
+        let birth = Birth { program: &self.program.file, identity, socket: theirs.into_socket() };
         let pid = birth.start(&self.inheritance)?;
         let mut up = Up::new(pid, ours, now);
         let welcome = ToEngine::Welcome(Box::new(Welcome {

@@ -9,6 +9,7 @@ use super::clock::ClockJump;
 use super::mark::{Ticket, Why};
 use super::past::{Fate, Record};
 use crate::conf::Change;
+use crate::engine::ledger;
 use crate::engine::view::FileView;
 use crate::job::{Job, JobName, LogTarget};
 use crate::wire::{Adopt, Ended, Failure, RunId, ToWarden};
@@ -77,6 +78,8 @@ pub enum Event {
         /// Processes.
         processes: u32,
     },
+    /// Runs that ended with an earlier warden, and nobody knows how. Comes with the first snapshot.
+    Lost(Vec<ledger::Entry>),
     /// The daemon stops.
     Drain {
         /// Until `SIGKILL`.

@@ -1,4 +1,4 @@
-//! Taking over the runs of the engine before.
+//! Taking over the runs of the engine before, and booking those that ended with the warden before.
 //!
 //! What the warden kept of a run is its [`Context`] and how far it is. Deadlines are on the monotonic clock of an engine that
 //! is gone; they are derived anew from the wall clock, and a run whose clock makes no sense gets its full time once more.
@@ -8,9 +8,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::clock::Now;
-use super::life::{DRAIN_LIMIT, Ladder, Leader, Life, Output, Run, Tail};
+use super::life::{DRAIN_LIMIT, Ladder, Leader, Life, Output, Run, Tail, Volume};
 use super::mark::{Context, Stop, Terms, Ticket};
+use super::past::{Fate, Record};
 use super::{Fact, State};
+use crate::engine::ledger;
+use crate::engine::view::Outcome;
 use crate::job::JobName;
 use crate::wire::{Adopt, AdoptState, RunId};
 
@@ -67,6 +70,18 @@ impl State {
             AdoptState::NotStarted(failure) => self.not_started(id, failure, now),
             _ => {}
         }
+    }
+
+    /// A run ended with an earlier warden. People were told when the ledger was read, which knows why.
+    pub(super) fn lost(&mut self, cut: ledger::Entry, now: Now) {
+        let ledger::Entry { run, job, slot, .. } = cut;
+        self.last_run = self.last_run.max(run);
+        if let (Some(slot), Some(past)) = (slot, self.jobs.past_mut(&job)) {
+            past.book(slot, Fate::Ran(run));
+        }
+        let ticket = Ticket { run, slot, by: String::new() };
+        let (outcome, booked, volume) = (Outcome::Lost, now.wall, Volume::default());
+        self.remember(Record { job, ticket, led: None, log: None, outcome, booked, volume, left: 0 });
     }
 
     /// What waited by the word of an older run may have been started already.

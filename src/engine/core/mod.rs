@@ -164,6 +164,7 @@ impl State {
             Event::Ended { run, ended } => self.ended(run, ended, now),
             Event::Drained { run, received, dropped } => self.output_is_in(run, received, dropped, now),
             Event::Left { run, processes } => self.left(run, processes),
+            Event::Lost(runs) => runs.into_iter().for_each(|run| self.lost(run, now)),
             Event::Drain { grace } => self.drain(grace, now),
         }
         self.flush(now);
