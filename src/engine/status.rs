@@ -1,4 +1,5 @@
-//! The line in `systemctl status`. It names instants and not spans, so that it need not be renewed while nothing happens.
+//! The line in `systemctl status`. It is renewed when something changes, and when the warden asks whether the engine lives:
+//! the loop turns then anyway, so that "in 4 min" stays true without a turn of its own.
 
 use std::time::{Duration, Instant};
 
@@ -47,13 +48,26 @@ fn line(state: &State, now: Timestamp) -> String {
     let view = state.show_status();
     let count = |number: usize, one: &str, many: &str| format!("{number} {}", if number == 1 { one } else { many });
     let mut text = format!("{}, {} running", count(view.jobs, "job", "jobs"), view.running);
-    if view.broken_files > 0 {
-        text.push_str(&format!(", {}", count(view.broken_files, "broken file", "broken files")));
+    match (view.broken_files, state.broken_file()) {
+        (1, Some(file)) => text.push_str(&format!(", broken: {file}")),
+        (0, _) => {}
+        (files, _) => text.push_str(&format!(", {files} broken files")),
     }
     match view.next {
         _ if view.stopping => text.push_str("; stopping"),
-        Some((name, at)) => text.push_str(&format!("; next: {name} at {}", words::clock(at, now))),
+        Some((name, at)) => {
+            text.push_str(&format!("; next: {name} at {} {}", words::clock(at, now), ahead(at, now)));
+        }
         None => text.push_str("; nothing is due"),
     }
     text
+}
+
+/// How far ahead it is, in steps so large that they are still true when the warden asks again.
+fn ahead(at: Timestamp, now: Timestamp) -> String {
+    match at.duration_since(now).as_secs() {
+        ..60 => "within a minute".into(),
+        60..120 => "in a minute".into(),
+        _ => words::ahead(at, now),
+    }
 }

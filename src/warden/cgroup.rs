@@ -15,6 +15,9 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 use super::sys;
 use crate::wire::RunId;
 
+/// Set in the unit beside `Delegate=yes`.
+const DELEGATED: &str = "ROTAD_DELEGATED";
+
 /// The delegated tree.
 pub struct Tree {
     root: OwnedFd,
@@ -37,9 +40,11 @@ impl Tree {
         )?;
         let root =
             nix::fcntl::open(&path, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
-        let delegated = [c"trusted.delegate", c"user.delegate"]
-            .into_iter()
-            .any(|name| sys::attribute(root.as_fd(), name).is_some_and(|value| value == b"1"));
+        // Before 251 systemd marks it in an attribute for CAP_SYS_ADMIN alone, so our unit says it once more.
+        let delegated = std::env::var_os(DELEGATED).is_some_and(|value| value == "1")
+            || [c"trusted.delegate", c"user.delegate"]
+                .into_iter()
+                .any(|name| sys::attribute(root.as_fd(), name).is_some_and(|value| value == b"1"));
         if !delegated {
             return None;
         }

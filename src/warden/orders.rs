@@ -53,7 +53,7 @@ impl Warden {
             }
             ToWarden::Pong { count } => self.pong(count),
             ToWarden::Ready => self.notifier.ready(),
-            ToWarden::Status { text } => self.notifier.status(&text),
+            ToWarden::Status { text } => self.notifier.status(&text, Instant::now()),
             ToWarden::Reloaded => self.notifier.reloaded(),
             ToWarden::Drained => self.leave(Instant::now()),
         }
@@ -267,7 +267,7 @@ impl Warden {
 
     fn pong(&mut self, count: u64) {
         if self.engine_up().is_some_and(|up| up.answered(count)) {
-            self.notifier.alive();
+            self.notifier.alive(Instant::now());
         }
     }
 

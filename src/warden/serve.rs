@@ -103,7 +103,7 @@ impl Warden {
             runs: Runs::default(),
             identities: start.identities,
             waiting: HashMap::new(),
-            notifier: Notifier::default(),
+            notifier: Notifier::from_environment(),
             voice: start.voice,
             mark: None,
             engine: Engine::Down { next: Instant::now() },
@@ -166,7 +166,8 @@ impl Warden {
             Stop::Gone => Some(now),
         };
         let look_up = self.identities.asking.values().map(|asking| asking.since + PATIENCE).min();
-        [engine, stop, look_up].into_iter().flatten().min()
+        let notify = self.notifier.clock(now);
+        [engine, stop, look_up, notify].into_iter().flatten().min()
     }
 
     /// Waits for something to do. Answers which children's pipes and which look-ups are ready; signals and the engine

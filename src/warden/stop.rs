@@ -42,7 +42,7 @@ impl Warden {
         };
         let hastened = self.stop != Stop::No;
         self.stop = Stop::Draining { deadline: now + grace + OVERTIME, hastened };
-        self.notifier.stopping();
+        self.notifier.stopping(now);
         let word = signal_hook::low_level::signal_name(signal).unwrap_or("a signal");
         let hint = if hastened || self.runs.is_empty() { "" } else { " (once more to kill them at once)" };
         self.voice.say(Level::Info, format_args!("{word}: stopping {} runs{hint}", self.runs.len()));

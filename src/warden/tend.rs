@@ -96,7 +96,7 @@ impl Warden {
             }
         }
         // The engine's loop turns no more, but what can be done about it is being done: no reason to end the jobs as well.
-        self.notifier.alive();
+        self.notifier.alive(now);
         let Engine::Up(up) = &self.engine else { return };
         let (next, young) = engine::successor(up, self.young, now);
         // Once one has lived, its successors can: they are started for as long as it takes.

@@ -36,6 +36,11 @@ impl State {
         }
     }
 
+    /// A broken file; the first by name.
+    pub fn broken_file(&self) -> Option<&str> {
+        self.files.iter().find(|(_, file)| broken(file)).map(|(name, _)| name.as_str())
+    }
+
     /// Every job, by name.
     pub fn show_jobs(&self) -> Vec<JobView> {
         self.jobs.iter().map(|(name, entry)| self.job_view(name, entry)).collect()
