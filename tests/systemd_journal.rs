@@ -38,7 +38,7 @@ fn run(lab: &Lab, job: &str) -> Value {
 #[test]
 fn every_line_is_an_entry_with_its_fields() {
     let Some(lab) = Lab::with_rotad("every_line_is_an_entry_with_its_fields") else { return };
-    lab.arm("backup.yaml", "script: |\n  echo one\n  echo '<2>two'\n  echo '<30>three'\n  echo four >&2\n");
+    lab.arm("backup.yaml", "script: |\n  echo $$\n  echo one\n  echo '<2>two'\n  echo '<30>three'\n  echo four >&2\n");
     let last = run(&lab, "backup");
     let entries = entries(&lab, "-t backup");
     let mut lines: Vec<(String, &str, &str, &str)> = entries
@@ -48,13 +48,15 @@ fn every_line_is_an_entry_with_its_fields() {
             assert_eq!(field("ROTA_JOB"), "backup");
             assert_eq!(field("ROTA_RUN_ID"), last["run"].as_str().unwrap());
             assert_eq!(field("ROTA_ATTEMPT"), "1");
-            assert_eq!(field("ROTA_PID"), last["pid"].to_string());
             assert_eq!(field("_SYSTEMD_UNIT"), "rotad.service");
             assert_eq!(field("_UID"), lab.ok("id -u rotad"));
             let text = String::from_utf8(message(entry)).unwrap();
             (text, field("ROTA_STREAM"), field("PRIORITY"), field("SYSLOG_FACILITY"))
         })
         .collect();
+    // The first is what the shell knows of itself: it leads the run.
+    let leader = lines.remove(0).0;
+    assert!(entries.iter().all(|entry| entry["ROTA_PID"] == *leader), "{leader}");
     lines.sort();
     let expected = [
         ("four", "stderr", "4", "9"),
@@ -220,4 +222,64 @@ fn the_catalog_explains() {
         (&failed["ROTA_JOB"], &failed["ROTA_ATTEMPT"], &failed["SYSLOG_IDENTIFIER"]),
         (&"bad".into(), &"1".into(), &"rotad".into())
     );
+}
+
+#[test]
+fn logs_reads_the_journal_for_what_the_daemon_no_longer_has() {
+    let Some(lab) = Lab::with_rotad("logs_reads_the_journal_for_what_the_daemon_no_longer_has") else { return };
+    lab.arm("count.yaml", "script: seq 100000\n");
+    lab.arm("odd.yaml", "script: printf 'a\\377\\n\\nopen'\n");
+    let first = run(&lab, "count");
+    run(&lab, "odd");
+    // More than the daemon keeps of a run.
+    let count = |subject: &str| lab.ok(&format!("rota logs {subject} | md5sum"));
+    let expected = lab.ok("seq 100000 | md5sum");
+    lab.until("all is in the journal", || (count("count") == expected).then_some(()));
+    assert_eq!(lab.ok("rota logs -n 2 count"), "99999\n100000");
+
+    // Somebody else's words, also in rotad's unit: a job's own.
+    lab.ok("printf 'MESSAGE=forged\\nROTA_JOB=odd\\nROTA_STREAM=stdout\\nROTA_RUN_ID=zz\\n' | logger --journald");
+    lab.arm(
+        "liar.yaml",
+        "script: printf 'MESSAGE=forged\\nROTA_JOB=odd\\nROTA_STREAM=stdout\\n' | logger --journald\n",
+    );
+    run(&lab, "liar");
+    assert!(entries(&lab, "ROTA_JOB=odd").iter().filter(|entry| entry["MESSAGE"] == "forged").count() == 2);
+
+    lab.ok("systemctl restart rotad");
+    assert_eq!(count("count"), expected);
+    assert_eq!(count(first["run"].as_str().unwrap()), expected);
+    assert_eq!(lab.run("rota logs odd").stdout, b"a\xff\n\nopen");
+    let json = lab.ok("rota logs --json odd");
+    let records: Vec<Value> = json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((&records[0]["base64"], &records[2]["open"]), (&"Yf8=".into(), &true.into()));
+    // A job whose file is gone, a time, and what is nowhere.
+    lab.ok("rm /etc/rotad/conf.d/odd.yaml");
+    lab.until_ok("! rota show odd");
+    assert_eq!(lab.run("rota logs odd").stdout, b"a\xff\n\nopen");
+    assert_eq!(count("--since=-1h count"), expected);
+    assert_eq!(lab.ok("rota logs --until -1h count 2>&1"), "rota: the journal has no lines of that time");
+    assert!(lab.ok("rota logs --since --version count 2>&1 || true").contains("journalctl failed"));
+    assert!(lab.ok("rota logs never 2>&1 || true").contains("no job"));
+
+    // Who may ask the daemon and not read the journal is told so.
+    lab.ok("useradd --no-create-home visitor && chmod 666 /run/rotad/rotad.sock; chmod o+x /run/rotad");
+    let refused = lab.ok("setpriv --reuid visitor --regid visitor --clear-groups rota logs count 2>&1 || true");
+    assert!(refused.contains("you may not read it") && refused.contains("systemd-journal"), "{refused}");
+}
+
+#[test]
+fn logs_follows_over_a_restart_of_the_daemon() {
+    let Some(lab) = Lab::with_rotad("logs_follows_over_a_restart_of_the_daemon") else { return };
+    lab.arm("tick.yaml", "script: echo tick\n");
+    run(&lab, "tick");
+    lab.until("it is in the journal", || (entries(&lab, "-t tick").len() == 1).then_some(()));
+    let mut follower = lab.command("rota logs -f tick > /root/followed").spawn().unwrap();
+    lab.until_ok("test $(wc -l < /root/followed) = 1");
+    lab.ok("systemctl restart rotad");
+    run(&lab, "tick");
+    lab.until_ok("test $(wc -l < /root/followed) = 2");
+    follower.kill().unwrap();
+    follower.wait().unwrap();
+    assert_eq!(lab.read("/root/followed"), "tick\ntick\n");
 }

@@ -7,6 +7,7 @@ pub mod check;
 mod client;
 mod exit;
 mod findings;
+mod journal;
 mod list;
 mod logs;
 pub mod next;
