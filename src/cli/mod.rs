@@ -9,6 +9,7 @@ pub mod completions;
 pub mod daemon;
 mod exit;
 mod findings;
+mod journal;
 mod list;
 mod logs;
 pub mod next;

@@ -41,7 +41,7 @@ use crate::wire::Link;
 
 pub use request::{Refusal, Reply, Request};
 pub use tell::outcome_words;
-pub use view::{FileView, JobView, Outcome, RunView, StatusView, Verdict, VerdictView};
+pub use view::{FileView, JobView, JournalView, Outcome, RunView, StatusView, Verdict, VerdictView};
 
 /// Threads that may wait for slow disks at once.
 const SLOW_THREADS: usize = 32;

@@ -116,12 +116,21 @@ impl Engine {
             // Jobs run without it (G102).
             tracing::error!(code = "endpoint", "the HTTP endpoint does not run: {error}");
         }
+        if welcome.generation > 0 {
+            let runs = adopted.len();
+            tracing::warn!(
+                code = "engine-replaced",
+                "a new engine takes the place of one that ended ({runs} runs go on)"
+            );
+        }
         let boot = Boot::new(&config.state_dir);
         let (ledger, cut) = Ledger::open(&config.state_dir, welcome.started);
         let setting = Setting {
             started: welcome.started,
             jobs_user: config.jobs_user.clone(),
             generation: welcome.generation,
+            log: config.log.target,
+            journal: super::journal::find(),
             boot: boot.is_fresh(),
             mark: welcome.mark,
         };
@@ -240,8 +249,9 @@ impl Engine {
     fn obey(&mut self, message: ToEngine, fds: Vec<OwnedFd>) -> Result<(), Broken> {
         match message {
             ToEngine::Started { run, pid, at } => {
-                if let (Ok([stdout, stderr]), false) = (<[OwnedFd; 2]>::try_from(fds), self.piped.remove(&run)) {
-                    self.capture.take(run, stdout, stderr);
+                match (<[OwnedFd; 2]>::try_from(fds), self.piped.remove(&run)) {
+                    (Ok([stdout, stderr]), false) => self.capture.take(run, pid, stdout, stderr),
+                    _ => self.capture.lead(run, pid),
                 }
                 self.step(Event::Started { run, pid, at })?;
             }
@@ -276,13 +286,17 @@ impl Engine {
         let (run, streams) = (adopt.run, adopt.spools.clone());
         let over = matches!(adopt.state, AdoptState::NotStarted(_));
         let ended = matches!(adopt.state, AdoptState::Ended { .. });
+        let pid = match adopt.state {
+            AdoptState::Running { pid, .. } | AdoptState::Ended { pid, .. } => Some(pid),
+            AdoptState::Starting | AdoptState::NotStarted(_) => None,
+        };
         self.step(Event::Adopt(Box::new(adopt)))?;
         let Some(label) = self.state.label(run).filter(|_| !over) else { return Ok(()) };
         let label = self.run_label(&label);
         let mut fds = fds.into_iter();
         match (fds.next(), fds.next()) {
             (Some(stdout), Some(stderr)) => {
-                self.capture.adopt(label, stdout, stderr, streams.into_iter().zip(fds).collect());
+                self.capture.adopt(label, pid, [stdout, stderr], streams.into_iter().zip(fds).collect());
                 self.piped.insert(run);
             }
             _ if ended => drop(self.step(Event::Drained { run, received: [0; 2], dropped: 0 })?),
