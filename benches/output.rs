@@ -86,7 +86,7 @@ fn capture(dir: &Path, mib: u64) -> Duration {
     let ((stdout, out), (stderr, err)) = (std::io::pipe().expect("a pipe"), std::io::pipe().expect("a pipe"));
     let start = Instant::now();
     let mut job = job(mib).stdout(out).stderr(err).spawn().expect("the job");
-    capture.take(run, stdout.into(), stderr.into());
+    capture.take(run, job.id().cast_signed(), stdout.into(), stderr.into());
     let drained = events.blocking_recv();
     let time = start.elapsed();
     println!("  {drained:?}");

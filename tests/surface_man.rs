@@ -1,5 +1,5 @@
 //! The man pages know every verb, flag, route, key and exit code that there is, and are well formed. The parts that are
-//! made of the program's definitions are made anew and compared; with ROTAD_WRITE_MAN=1 they are written instead.
+//! made of the program's definitions are made anew and compared; with ROTAD_WRITE=1 they are written instead.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -116,11 +116,11 @@ fn made(page: &str) -> String {
 fn they_say_what_the_program_says() {
     for name in PAGES {
         let (old, new) = (page(name), made(&page(name)));
-        if std::env::var_os("ROTAD_WRITE_MAN").is_some() {
+        if std::env::var_os("ROTAD_WRITE").is_some() {
             std::fs::write(path(name), &new).unwrap();
         } else if let Some((old, new)) = old.lines().zip(new.lines()).find(|(old, new)| old != new) {
             panic!(
-                "man/{name} says\n  {old}\nwhere the program says\n  {new}\nROTAD_WRITE_MAN=1 cargo test --test surface_man"
+                "man/{name} says\n  {old}\nwhere the program says\n  {new}\nROTAD_WRITE=1 cargo test --test surface_man"
             );
         } else {
             assert_eq!(old.len(), new.len(), "{name}");

@@ -64,6 +64,7 @@ fn job_view() -> JobView {
         last: None,
         verdicts: Vec::new(),
         labels: BTreeMap::new(),
+        log: crate::job::LogTarget::Auto,
     }
 }
 

@@ -74,7 +74,7 @@ pub fn jobs() -> Vec<CompletionCandidate> {
 
 /// It means itself to every shell. Bash puts a candidate on the line as it is.
 fn is_plain(name: &str) -> bool {
-    name.chars().all(|c| c.is_alphanumeric() || "_.:@%+=,-".contains(c)) && !name.starts_with('-')
+    name.chars().all(|c| c.is_alphanumeric() || "_.@%+=,-".contains(c)) && !name.starts_with('-')
 }
 
 #[cfg(test)]
@@ -83,9 +83,15 @@ mod tests {
 
     #[test]
     fn a_name_that_a_shell_would_read_is_not_offered() {
-        for (name, plain) in
-            [("backup", true), ("a.b-c_d@e", true), ("every 10s", false), ("$(x)", false), ("*", false), ("-f", false)]
-        {
+        for (name, plain) in [
+            ("backup", true),
+            ("a.b-c_d@e", true),
+            ("a:b", false),
+            ("every 10s", false),
+            ("$(x)", false),
+            ("*", false),
+            ("-f", false),
+        ] {
             assert_eq!(is_plain(name), plain, "{name}");
         }
     }

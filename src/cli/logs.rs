@@ -1,18 +1,24 @@
 //! `rota logs [NAME|RUN]`: what jobs printed, as it was printed; with `--follow`, what they print from now on.
+//!
+//! The daemon is asked first: it keeps the last lines of the last runs, wherever they went. What it no longer has comes from
+//! the journal, if that is where the lines went; so do times (`--since`), and a job that is followed over a restart of the
+//! daemon.
 
 use jiff::Timestamp;
 
 use clap_complete::engine::ArgValueCandidates;
 
 use super::client::{Client, Records};
+use super::journal::{self, Entries, Query};
 use super::socket::Place;
 use super::stop::job_or_run;
 use super::term::{Colour, Term, complain, print};
 use super::{Error, Exit, completions, outcome, when};
 use crate::api::record::{LineRecord, Record};
 use crate::api::route::percent_encode;
-use crate::engine::JobView;
-use crate::job::JobName;
+use crate::engine::{JobView, JournalView, StatusView};
+use crate::job::{JobName, LogTarget};
+use crate::wire::RunId;
 
 /// Arguments of `rota logs`.
 #[derive(Debug, clap::Args)]
@@ -29,6 +35,12 @@ pub struct Logs {
     /// Lead each line by the time at which it was read
     #[arg(long, short)]
     timestamps: bool,
+    /// From the journal: lines from this time on, of all runs (as journalctl takes it: "-1h", "yesterday")
+    #[arg(long, value_name = "TIME", requires = "subject", allow_hyphen_values = true)]
+    since: Option<String>,
+    /// From the journal: lines up to this time
+    #[arg(long, value_name = "TIME", requires = "subject", allow_hyphen_values = true, conflicts_with = "follow")]
+    until: Option<String>,
     /// Print the daemon's records as JSON, one a line
     #[arg(long)]
     json: bool,
@@ -40,13 +52,141 @@ impl Logs {
         let client = Client::new(place)?;
         match &self.subject {
             None => self.all(&client)?,
-            Some(subject) => {
-                let query = self.query();
-                let records = job_or_run(subject, |subject| client.get_records(&format!("{subject}/output{query}")))?;
-                self.show(records)?;
-            }
+            Some(subject) if self.since.is_some() || self.until.is_some() => self.between(&client, subject)?,
+            Some(subject) => self.one(&client, subject)?,
         }
         Ok(Exit::Ok)
+    }
+
+    /// A job or a run: from the daemon, or where that has not what is asked for, from the journal.
+    fn one(&self, client: &Client, subject: &str) -> Result<(), Error> {
+        let query = self.query();
+        let (name, id) = (JobName::parse(subject).ok(), RunId::parse(subject));
+        let job = name.and_then(|name| client.get::<JobView>(&format!("/jobs/{}", percent_encode(name.as_str()))).ok());
+        if let (true, Some(job)) = (self.follow, &job)
+            && job.log == LogTarget::Journal
+            && let Some(journal) = self.journal(client)?
+        {
+            return self.follow_job(&journal, job);
+        }
+        let mut records = match job_or_run(subject, |subject| client.get_records(&format!("{subject}/output{query}"))) {
+            // A job whose file is gone, a run that is forgotten: what they printed may be there still.
+            Err(error) if matches!(error.code(), Some("no-such-job" | "no-such-run")) && !self.follow => {
+                let found = match (self.journal(client)?, id) {
+                    (Some(journal), Some(run)) if error.code() == Some("no-such-run") => {
+                        self.past(&journal, Query { run: Some(run), ..Query::default() })
+                    }
+                    (Some(journal), _) => self.past_of_job(&journal, subject),
+                    (None, _) => Ok(false),
+                };
+                // Who may not read it is told what the daemon said, and that there may be more.
+                return match found {
+                    Ok(true) => Ok(()),
+                    Ok(false) => Err(error),
+                    Err(why) => Err(error.hint(format!("the journal may know it: {why}"))),
+                };
+            }
+            records => records?,
+        };
+        let mut kept = Vec::new();
+        if !self.follow {
+            // The first records tell whether all that is asked for is there.
+            while kept.len() < 2 {
+                let Some(record) = records.next()? else { break };
+                kept.push(record);
+            }
+            let short = match kept.as_slice() {
+                [] => Some(None),
+                [(Record::Run { run, .. }, _), (Record::Skipped { .. }, _)] => Some(RunId::parse(run)),
+                _ => None,
+            };
+            if let Some(run) = short
+                && self.lines != Some(0)
+                && job.is_none_or(|job| job.log == LogTarget::Journal)
+                && let Some(journal) = self.journal(client)?
+            {
+                let found = match run {
+                    Some(run) => self.past(&journal, Query { run: Some(run), ..Query::default() }),
+                    None => self.past_of_job(&journal, subject),
+                };
+                match found {
+                    Ok(true) => return Ok(()),
+                    Ok(false) => {}
+                    Err(error) => complain(&error.to_string()),
+                }
+            }
+        }
+        self.show(kept, records)
+    }
+
+    /// The journal that the daemon's lines are in.
+    fn journal(&self, client: &Client) -> Result<Option<JournalView>, Error> {
+        Ok(client.get::<StatusView>("/status")?.journal)
+    }
+
+    /// All lines between two times.
+    fn between(&self, client: &Client, subject: &str) -> Result<(), Error> {
+        let journal = self.journal(client)?.ok_or_else(|| {
+            Error::new(Exit::Failed, "what this daemon's jobs print is not in the journal")
+                .hint("--since and --until read the journal; rota logs alone asks the daemon")
+        })?;
+        let (since, until) = (self.since.as_deref(), self.until.as_deref());
+        let times = Query { since, until, follow: self.follow, ..Query::default() };
+        let of_job = Query { job: Some(subject), ..times };
+        let query = match RunId::parse(subject) {
+            Some(run) if client.get::<JobView>(&format!("/jobs/{}", percent_encode(subject))).is_err() => {
+                Query { run: Some(run), ..times }
+            }
+            _ => of_job,
+        };
+        if !self.past(&journal, query)? && !self.json {
+            complain("the journal has no lines of that time");
+        }
+        Ok(())
+    }
+
+    /// A job's last run, from the journal. `false`: there is none.
+    fn past_of_job(&self, journal: &JournalView, job: &str) -> Result<bool, Error> {
+        match journal::last_run(journal, job)? {
+            Some(run) => self.past(journal, Query { job: Some(job), run: Some(run), ..Query::default() }),
+            None => Ok(false),
+        }
+    }
+
+    /// All runs of a job, from now on and for as long as this is not stopped: journald does not end with the daemon.
+    fn follow_job(&self, journal: &JournalView, job: &JobView) -> Result<(), Error> {
+        let name = job.name.as_str();
+        let query = Query { job: Some(name), follow: true, ..Query::default() };
+        // Of the last run, as the daemon would; other ones only where lines are asked for by number.
+        let since = match self.lines {
+            Some(_) => None,
+            None => journal::last_run(journal, name)?.map(|run| format!("@{}", run.milliseconds() / 1000)),
+        };
+        let lines = if since.is_none() && self.lines.is_none() { Some(0) } else { self.lines };
+        self.print(Entries::of(journal, Query { since: since.as_deref(), lines, ..query })?).map(drop)
+    }
+
+    /// What a query finds. `false`: nothing.
+    fn past(&self, journal: &JournalView, query: Query<'_>) -> Result<bool, Error> {
+        self.print(Entries::of(journal, Query { lines: self.lines, ..query })?)
+    }
+
+    fn print(&self, mut entries: Entries) -> Result<bool, Error> {
+        let term = Term::stdout();
+        let mut before: Option<String> = None;
+        while let Some((line, text)) = entries.next()? {
+            if self.json {
+                print(text + "\n")?;
+                before = Some(String::new());
+                continue;
+            }
+            if before.as_ref().is_some_and(|run| *run != line.run) && term.terminal {
+                print(term.paint(Colour::Dim, &format!("-- run {} --", line.run)) + "\n")?;
+            }
+            print(self.line(&term, &line, None))?;
+            before = Some(line.run);
+        }
+        Ok(before.is_some())
     }
 
     fn query(&self) -> String {
@@ -56,11 +196,13 @@ impl Logs {
         if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) }
     }
 
-    fn show(&self, mut records: Records<'_>) -> Result<(), Error> {
+    /// What the daemon has: the first records, and those that come.
+    fn show(&self, first: Vec<(Record, String)>, mut records: Records<'_>) -> Result<(), Error> {
         let term = Term::stdout();
         let mut runs = 0;
         let mut silent = !self.follow && !self.json && self.lines != Some(0);
-        while let Some((record, text)) = records.next()? {
+        let mut first = first.into_iter();
+        while let Some((record, text)) = first.next().map_or_else(|| records.next(), |record| Ok(Some(record)))? {
             silent &= matches!(record, Record::Run { .. } | Record::End { .. });
             match record {
                 _ if self.json => print(text + "\n")?,

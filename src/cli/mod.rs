@@ -10,6 +10,7 @@ pub mod daemon;
 mod exit;
 mod findings;
 mod import;
+mod journal;
 mod list;
 mod logs;
 pub mod next;

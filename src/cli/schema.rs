@@ -94,7 +94,10 @@ fn value(value: &'static Value) -> Map<String, Json> {
     object(match value {
         Value::Any => json!({"type": ["string", "number", "boolean"]}),
         Value::Form(_, form) => json!({"type": "string", "pattern": anchored(form)}),
-        Value::Written(_, form) => json!({"type": ["string", "number"], "pattern": anchored(form)}),
+        Value::Written(_, form, u32::MAX) => json!({"type": ["string", "number"], "pattern": anchored(form)}),
+        Value::Written(_, form, most) => {
+            json!({"type": ["string", "number"], "minimum": 0, "maximum": most, "pattern": anchored(form)})
+        }
         Value::Truth => json!({"type": "boolean"}),
         Value::Word(words) => json!({"enum": words.iter().map(|(word, _)| *word).collect::<Vec<_>>()}),
         Value::Whole(i64::MIN, i64::MAX) => json!({"type": ["integer", "string"], "pattern": anchored("-?[0-9]+")}),

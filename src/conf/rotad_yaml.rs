@@ -150,10 +150,11 @@ fn log(r: &mut Reader<'_>, config: &mut Config, field: Field<'_>) {
     }
 }
 
-/// The word for a log target; `journal` is the automatic choice by another name.
+/// The word for a log target.
 pub(crate) fn log_target(text: &str) -> Result<LogTarget, String> {
     match text {
-        "auto" | "journal" => Ok(LogTarget::Auto),
+        "auto" => Ok(LogTarget::Auto),
+        "journal" => Ok(LogTarget::Journal),
         "file" => Ok(LogTarget::File),
         "none" => Ok(LogTarget::None),
         _ => Err("one of auto, file, none".to_owned()),

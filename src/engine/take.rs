@@ -15,13 +15,17 @@ impl Engine {
         let (run, streams) = (adopt.run, adopt.spools.clone());
         let over = matches!(adopt.state, AdoptState::NotStarted(_));
         let ended = matches!(adopt.state, AdoptState::Ended { .. });
+        let pid = match adopt.state {
+            AdoptState::Running { pid, .. } | AdoptState::Ended { pid, .. } => Some(pid),
+            AdoptState::Starting | AdoptState::NotStarted(_) => None,
+        };
         self.step(Event::Adopt(Box::new(adopt)))?;
         let Some(label) = self.state.label(run).filter(|_| !over) else { return Ok(()) };
         let label = self.run_label(&label);
         let mut fds = fds.into_iter();
         match (fds.next(), fds.next()) {
             (Some(stdout), Some(stderr)) => {
-                self.capture.adopt(label, stdout, stderr, streams.into_iter().zip(fds).collect());
+                self.capture.adopt(label, pid, [stdout, stderr], streams.into_iter().zip(fds).collect());
                 self.piped.insert(run);
             }
             _ if ended => drop(self.step(Event::Drained { run, received: [0; 2], dropped: 0 })?),

@@ -116,12 +116,21 @@ impl Engine {
             // Jobs run without it (G102).
             tracing::error!(code = "endpoint", "the HTTP endpoint does not run: {error}");
         }
+        if welcome.generation > 0 {
+            let runs = adopted.len();
+            tracing::warn!(
+                code = "engine-replaced",
+                "a new engine takes the place of one that ended ({runs} runs go on)"
+            );
+        }
         let boot = Boot::new(&config.state_dir);
         let (ledger, cut) = Ledger::open(&config.state_dir, welcome.started);
         let setting = Setting {
             started: welcome.started,
             jobs_user: config.jobs_user.clone(),
             generation: welcome.generation,
+            log: config.log.target,
+            journal: super::journal::find(),
             boot: boot.is_fresh(),
             mark: welcome.mark,
         };
@@ -240,8 +249,9 @@ impl Engine {
     fn obey(&mut self, message: ToEngine, fds: Vec<OwnedFd>) -> Result<(), Broken> {
         match message {
             ToEngine::Started { run, pid, at } => {
-                if let (Ok([stdout, stderr]), false) = (<[OwnedFd; 2]>::try_from(fds), self.piped.remove(&run)) {
-                    self.capture.take(run, stdout, stderr);
+                match (<[OwnedFd; 2]>::try_from(fds), self.piped.remove(&run)) {
+                    (Ok([stdout, stderr]), false) => self.capture.take(run, pid, stdout, stderr),
+                    _ => self.capture.lead(run, pid),
                 }
                 self.step(Event::Started { run, pid, at })?;
             }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::job::{JobName, OnOverlap};
+use crate::job::{JobName, LogTarget, OnOverlap};
 use crate::wire::{Exit, Failure, Stream};
 
 /// How a run ended. Exactly one per run.
@@ -150,6 +150,8 @@ pub struct JobView {
     pub verdicts: Vec<VerdictView>,
     /// Labels of the file.
     pub labels: BTreeMap<String, String>,
+    /// Where its lines go: what it says or else the daemon does, and of `auto` what that is here.
+    pub log: LogTarget,
 }
 
 /// A file of `conf.d` that has something to say.
@@ -192,4 +194,17 @@ pub struct StatusView {
     pub watch: String,
     /// The daemon is stopping.
     pub stopping: bool,
+    /// The journal that takes lines of jobs, where there is one.
+    pub journal: Option<JournalView>,
+}
+
+/// Who writes the entries with the lines of jobs: by these fields, which journald itself adds, they are told from forged ones.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalView {
+    /// The engine's user id (`_UID`).
+    pub uid: u32,
+    /// Its unit (`_SYSTEMD_UNIT`), where it is in one.
+    pub unit: Option<String>,
+    /// Lines of jobs with `log: auto` go there.
+    pub auto: bool,
 }

@@ -147,6 +147,7 @@ impl Visit for Hearing {
             "job" => &mut self.0.job,
             "run" => &mut self.0.run,
             "code" => &mut self.0.code,
+            "file" => &mut self.0.file,
             _ => return,
         };
         *kept = Some(format!("{value:?}"));

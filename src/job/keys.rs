@@ -9,6 +9,8 @@ use crate::conf::yaml::key::{Group, Key, PATH, USER, Value};
 pub const MAX_ARGS: usize = 1024;
 /// Most exit codes that count as success.
 pub const MAX_CODES: usize = 256;
+/// What a name is (`JobName`).
+const NAME: &str = "(?!\\.\\.?$)(?=.{1,128}$)[^\\s/\\x00-\\x1f\\x7f]([^/\\x00-\\x1f\\x7f]*[^\\s/\\x00-\\x1f\\x7f])?";
 /// What an exit code is.
 const CODE: Value = Whole(0, 255);
 /// What a count of things is (`words::count`).
@@ -27,7 +29,7 @@ pub static KEYS: &[Group] = &[
 static WHAT_IT_IS: &[Key] = &[
     Key::new(
         "name",
-        Written("text", "(?!\\.\\.?$)(?=.{1,128}$)[^\\s/\\x00-\\x1f\\x7f]([^/\\x00-\\x1f\\x7f]*[^\\s/\\x00-\\x1f\\x7f])?"),
+        Written("text", NAME, u32::MAX),
         "The name of the job: any text of at most 128 bytes without control characters and `/`, not beginning or ending \
          with a blank.",
     )
@@ -69,7 +71,7 @@ static WHAT_TO_RUN: &[Key] = &[
          relative name is looked up in the directory of job files. `environment` goes over it.",
     )
     .example("backup.env"),
-    Key::new("umask", Written("mask", "(0o)?[0-7]{1,4}"), "The mask for the modes of new files, octal: `027`.")
+    Key::new("umask", Written("mask", "(0o)?[0-7]{1,4}", 0o777), "The mask for the modes of new files, octal: `027`.")
         .default("'022'")
         .example("027"),
     Key::new("nice", Whole(-20, 19), "Niceness, -20 to 19.").default("0").example("10"),
@@ -127,7 +129,7 @@ static HOW_LONG: &[Key] = &[
         .example("2h"),
     Key::new(
         "stop_signal",
-        Written("signal", "([Ss][Ii][Gg])?[A-Za-z][A-Za-z0-9]*|[1-9]|[12][0-9]|3[01]"),
+        Written("signal", "([Ss][Ii][Gg])?[A-Za-z][A-Za-z0-9]*|[1-9]|[12][0-9]|3[01]", 31),
         "The signal that asks a run to end, for a timeout, a stop, a replacement and when the daemon stops; sent to its \
          process group.",
     )

@@ -101,12 +101,14 @@ pub enum OnOverlap {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogTarget {
-    /// The journal under systemd, else the daemon's standard error.
+    /// The journal where the daemon's standard error is its stream, else the daemon's standard error.
     Auto,
     /// A file of the job's own in the log directory, rotated by size.
     File,
     /// Nowhere; the tail for `rota logs` is still kept.
     None,
+    /// The journal wherever its socket is, else the daemon's standard error.
+    Journal,
 }
 
 /// Resource limits of a run (setrlimit(2)); absent: as the daemon was started with, except where the field says.

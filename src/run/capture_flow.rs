@@ -17,8 +17,8 @@ use crate::wire::Stream;
 
 /// Most undelivered bytes of one stream.
 const MOST: u64 = 4 << 20;
-/// Most undelivered bytes of one stream while all together are beyond [`MOST_IN_ALL`].
-const MOST_WHEN_CROWDED: u64 = 64 << 10;
+/// Most undelivered bytes of one stream while all together are beyond [`MOST_IN_ALL`]: more than the longest line.
+const MOST_WHEN_CROWDED: u64 = (64 << 10) + PAGE;
 /// Undelivered bytes of all streams from which on each may keep little.
 const MOST_IN_ALL: u64 = 256 << 20;
 
@@ -37,12 +37,14 @@ pub struct Output {
     pub flows: [Flow; 2],
     /// The sink thread has been told that there is something to do, and has not begun yet.
     pub queued: AtomicBool,
+    /// The process id of its leader, once that is known.
+    pub pid: OnceLock<i32>,
 }
 
 impl Output {
     /// Of a run whose streams hold these.
     pub fn new(label: RunLabel, flows: [Flow; 2]) -> Arc<Output> {
-        Arc::new(Output { label, flows, queued: AtomicBool::new(false) })
+        Arc::new(Output { label, flows, queued: AtomicBool::new(false), pid: OnceLock::new() })
     }
 }
 
@@ -84,6 +86,8 @@ pub struct View {
     pub last: bool,
     /// The stream is over, and `until` is its end.
     pub ended: bool,
+    /// Nothing more is taken before something of it is settled.
+    pub full: bool,
 }
 
 impl Flow {
@@ -180,7 +184,13 @@ impl Flow {
         let marks = self.marks();
         let ahead = marks.gap.end > marks.state.settled;
         let until = if ahead { marks.gap.start } else { marks.received };
-        View { state: marks.state, until, last: ahead || marks.ended, ended: !ahead && marks.ended }
+        View {
+            state: marks.state,
+            until,
+            last: ahead || marks.ended,
+            ended: !ahead && marks.ended,
+            full: marks.starved,
+        }
     }
 
     /// Writes down what is about to be written to a log file.

@@ -119,6 +119,7 @@ impl CaptureThread {
                                 Command::Take(output, pipes) => self.open(&output, pipes),
                                 Command::Close(run) => self.close(run),
                                 Command::Room(run) => self.resume(run),
+                                Command::Lead(run, pid) => self.lead(run, pid),
                                 Command::Stop => return,
                             }
                         }
@@ -182,6 +183,8 @@ impl CaptureThread {
             let steps = (!homeless).then(|| self.sinks.steps(&mouth.output));
             mouth.wait = Some(Wait { until: Instant::now() + PATIENCE.1, steps, idle: 0 });
             self.full.push(token);
+            // A line that does not end need not be waited for any longer.
+            self.sinks.wake(&mouth.output);
             self.unwatch(token);
             return;
         }
@@ -221,6 +224,12 @@ impl CaptureThread {
                 self.watch(token);
             }
         }
+    }
+
+    fn lead(&mut self, run: RunId, pid: i32) {
+        let first = self.tokens.get(&run).and_then(|tokens| tokens.iter().find_map(|token| self.mouths.get(token)));
+        // Said twice it stays what it was.
+        let _ = first.map(|mouth| mouth.output.pid.set(pid));
     }
 
     fn close(&mut self, run: RunId) {

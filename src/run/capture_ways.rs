@@ -21,6 +21,8 @@ pub enum Command {
     Close(RunId),
     /// A full stream of the run has room again.
     Room(RunId),
+    /// The program of an adopted run runs by now, and this is its process id.
+    Lead(RunId, i32),
     /// End the thread.
     Stop,
 }
@@ -58,25 +60,32 @@ impl Pipes {
 pub struct Sinks {
     /// Log files, and runs that go nowhere.
     pub files: Sender<Order>,
-    /// Terminal or journal.
+    /// The daemon's standard error.
     pub terminal: Sender<Order>,
-    /// What their threads have done so far, files first.
-    pub steps: [Arc<AtomicU64>; 2],
+    /// The journal.
+    pub journal: Sender<Order>,
+    /// What their threads have done so far, in this order.
+    pub steps: [Arc<AtomicU64>; 3],
 }
 
 impl Sinks {
     /// The one of this run.
     pub fn of(&self, output: &Output) -> &Sender<Order> {
         match output.label.target {
-            LogTarget::Auto => &self.terminal,
             LogTarget::File | LogTarget::None => &self.files,
+            LogTarget::Auto => &self.terminal,
+            LogTarget::Journal => &self.journal,
         }
     }
 
     /// How much the thread of this run's sink has done so far: it is alive while this changes.
     pub fn steps(&self, output: &Output) -> u64 {
-        let terminal = output.label.target == LogTarget::Auto;
-        self.steps[usize::from(terminal)].load(Ordering::Relaxed)
+        let index = match output.label.target {
+            LogTarget::File | LogTarget::None => 0,
+            LogTarget::Auto => 1,
+            LogTarget::Journal => 2,
+        };
+        self.steps[index].load(Ordering::Relaxed)
     }
 
     /// Something has changed about the run.

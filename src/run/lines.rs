@@ -1,4 +1,4 @@
-//! Bytes become lines: split at `\n`, kept as they are, never longer than [`MAX_LINE`] (fault E75).
+//! Bytes become lines: split at `\n`, kept as they are, never longer than [`MAX_LINE`], or than a sink says (fault E75).
 //!
 //! Pure. What has no newline yet is left over, for the caller to show again once more of it has come.
 
@@ -12,7 +12,7 @@ pub const MAX_LINE: usize = 64 << 10;
 pub struct Frame<'a> {
     /// As printed, without the newline.
     pub bytes: &'a [u8],
-    /// No newline ended it: it was split at [`MAX_LINE`], or the bytes ended.
+    /// No newline ended it: it was split at the longest length, or the bytes ended.
     pub open: bool,
 }
 
@@ -22,6 +22,7 @@ pub struct Frames<'a> {
     bytes: &'a [u8],
     at: usize,
     last: bool,
+    most: usize,
     newlines: Memchr<'a>,
     /// The first one from `at` on.
     newline: Option<usize>,
@@ -30,9 +31,14 @@ pub struct Frames<'a> {
 impl<'a> Frames<'a> {
     /// `last`: no more bytes will come after these, so a rest without newline is a line too.
     pub fn new(bytes: &'a [u8], last: bool) -> Self {
+        Self::within(bytes, last, MAX_LINE)
+    }
+
+    /// The same, with lines of at most `most` bytes.
+    pub fn within(bytes: &'a [u8], last: bool, most: usize) -> Self {
         let mut newlines = memchr_iter(b'\n', bytes);
         let newline = newlines.next();
-        Self { bytes, at: 0, last, newlines, newline }
+        Self { bytes, at: 0, last, most, newlines, newline }
     }
 
     /// Bytes that the lines handed out so far took, newlines among them.
@@ -47,11 +53,11 @@ impl<'a> Iterator for Frames<'a> {
     fn next(&mut self) -> Option<Frame<'a>> {
         let rest = &self.bytes[self.at..];
         let (length, taken, open) = match self.newline {
-            Some(newline) if newline - self.at <= MAX_LINE => {
+            Some(newline) if newline - self.at <= self.most => {
                 self.newline = self.newlines.next();
                 (newline - self.at, newline - self.at + 1, false)
             }
-            _ if rest.len() > MAX_LINE => (MAX_LINE, MAX_LINE, true),
+            _ if rest.len() > self.most => (self.most, self.most, true),
             _ if self.last && !rest.is_empty() => (rest.len(), rest.len(), true),
             _ => return None,
         };

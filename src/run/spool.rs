@@ -88,13 +88,7 @@ pub struct Left {
 impl Spool {
     /// A new one, empty.
     pub fn create() -> io::Result<Spool> {
-        /// `MFD_NOEXEC_SEAL` (Linux 6.3): these bytes are never a program.
-        const NOEXEC: u32 = 8;
-        let flags = MFdFlags::MFD_CLOEXEC;
-        let file = match memfd_create("rotad-spool", flags | MFdFlags::from_bits_retain(NOEXEC)) {
-            Err(Errno::EINVAL) => memfd_create("rotad-spool", flags)?,
-            other => other?,
-        };
+        let file = memory_file("rotad-spool", MFdFlags::empty())?;
         ftruncate(&file, HEADER as i64)?;
         let spool = Spool { file };
         spool.write(&Record::default())?;
@@ -197,6 +191,17 @@ impl Spool {
 impl AsFd for Spool {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
+    }
+}
+
+/// A file in memory, closed on exec and never a program.
+pub fn memory_file(name: &str, flags: MFdFlags) -> Result<OwnedFd, Errno> {
+    /// `MFD_NOEXEC_SEAL` (Linux 6.3).
+    const NOEXEC: u32 = 8;
+    let flags = flags | MFdFlags::MFD_CLOEXEC;
+    match memfd_create(name, flags | MFdFlags::from_bits_retain(NOEXEC)) {
+        Err(Errno::EINVAL) => memfd_create(name, flags),
+        other => other,
     }
 }
 

@@ -1,12 +1,13 @@
 //! A sink thread: takes what the spools hold, line by line, to where it goes, and tells when a run has drained.
 //!
-//! It may wait for a disk or a terminal; nothing else waits for it. Per batch, for a log file: write down what will be
-//! written, write it, write down that it is done. For the terminal, which cannot be asked later what it has shown, the same
-//! line by line, so that a killed engine doubles at most the line it was writing.
+//! It may wait for a disk, a terminal or the journal; nothing else waits for it. Per batch, for a log file: write down what
+//! will be written, write it, write down that it is done. Terminal and journal cannot be asked later what they have got: with
+//! them it is written down line by line, so that a killed engine doubles at most the line it was writing.
 //!
 //! A run whose follower reads and is behind is held: the others go on, and it is looked at again soon.
 
 mod batch;
+mod singly;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -17,12 +18,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
 
 use self::batch::{BATCH, Flying, note};
-use super::{Files, Tails, Terminal};
+use super::journal::LONGEST;
+use super::{Files, Journal, Tails, Terminal};
 use crate::job::LogTarget;
 use crate::run::capture_flow::{Flow, Output, STREAMS};
 use crate::run::capture_pipes::RETAINED;
 use crate::run::capture_ways::Pipes;
-use crate::run::lines::Frames;
+use crate::run::lines::{Frames, MAX_LINE};
 use crate::run::spool::Intent;
 use crate::run::{CaptureEvent, RunLabel};
 use crate::wire::RunId;
@@ -57,6 +59,8 @@ pub enum Sink {
     Files(Files),
     /// Standard error.
     Terminal(Terminal),
+    /// The journal.
+    Journal(Journal),
 }
 
 /// The thread's own.
@@ -101,7 +105,8 @@ impl SinkThread {
         events: UnboundedSender<CaptureEvent>,
     ) -> SinkThread {
         let (runs, ready, held, early, over) = Default::default();
-        let (bytes, text, looked, adopted, flying) = (vec![0; BATCH], Vec::new(), Instant::now(), false, None);
+        let batch = if matches!(sink, Sink::Journal(_)) { BATCH.max(LONGEST + MAX_LINE) } else { BATCH };
+        let (bytes, text, looked, adopted, flying) = (vec![0; batch], Vec::new(), Instant::now(), false, None);
         SinkThread {
             sink,
             orders,
@@ -129,10 +134,19 @@ impl SinkThread {
                 self.looked = Instant::now();
                 self.ready.extend(self.held.drain(..));
             }
+            let patience = match &mut self.sink {
+                Sink::Journal(journal) => {
+                    journal.look();
+                    journal.patience()
+                }
+                Sink::Files(_) | Sink::Terminal(_) => None,
+            };
             let order = if self.adopted && !self.ready.is_empty() {
                 self.orders.recv_timeout(Duration::ZERO)
             } else if !self.held.is_empty() {
                 self.orders.recv_timeout(LOOK)
+            } else if let Some(patience) = patience {
+                self.orders.recv_timeout(patience)
             } else {
                 self.orders.recv().map_err(|_| RecvTimeoutError::Disconnected)
             };
@@ -205,6 +219,7 @@ impl SinkThread {
             if let Some(intent) = intent {
                 let written = match &mut self.sink {
                     Sink::Files(files) => files.written(&label.job, &intent),
+                    Sink::Journal(journal) => journal.written(label, &intent),
                     // The job's target has changed under it: its file is no business of this sink.
                     Sink::Terminal(_) => true,
                 };
@@ -273,6 +288,8 @@ impl SinkThread {
             Sink::Terminal(terminal) => {
                 let _ = terminal.note(label, text);
             }
+            // The engine has said it there itself.
+            Sink::Journal(_) => {}
         }
     }
 }

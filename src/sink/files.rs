@@ -28,9 +28,16 @@ const LARGE: usize = 64 << 10;
 /// Time before a file that failed is tried again.
 const REST: Duration = Duration::from_secs(1);
 
-/// All log files.
+/// Ends the name of a job's log file.
+pub const LOG: &str = ".log";
+/// Ends the name of the file with those of a job's lines that the journal did not take. One thread alone writes a file, and
+/// these names never meet.
+pub const UNSENT: &str = ".unsent";
+
+/// All log files of one kind.
 pub struct Files {
     path: PathBuf,
+    suffix: &'static str,
     max_size: u64,
     keep: u32,
     dir: Option<OwnedFd>,
@@ -57,11 +64,11 @@ pub enum Begun {
 }
 
 impl Files {
-    /// In the directory that `config` names; nothing is opened before it is needed.
-    pub fn new(config: &LogConfig, say: Sender<Order>) -> Files {
+    /// In the directory that `config` names, with [`LOG`] or [`UNSENT`]; nothing is opened before it is needed.
+    pub fn new(config: &LogConfig, suffix: &'static str, say: Sender<Order>) -> Files {
         let (dir, open, troubles, writer, flying) = Default::default();
         let (path, max_size, keep) = (config.dir.clone(), config.max_size, config.keep);
-        Files { path, max_size, keep, dir, open, troubles, say, writer, flying }
+        Files { path, suffix, max_size, keep, dir, open, troubles, say, writer, flying }
     }
 
     /// Appends `text` to the job's file: all of it, or nothing. `announce` hears the place before a byte is written. What is
@@ -102,6 +109,15 @@ impl Files {
         }
     }
 
+    /// The same as [`Files::append`], and waits for it: never [`Begun::Flying`].
+    #[must_use]
+    pub fn append_now(&mut self, job: &JobName, text: &mut Vec<u8>, announce: impl FnOnce(Place)) -> Begun {
+        match self.append(job, text, announce) {
+            Begun::Flying => self.finish(),
+            begun => begun,
+        }
+    }
+
     fn succeed(&mut self, job: &JobName) -> Begun {
         if !self.troubles.is_empty() {
             self.troubles.remove(job);
@@ -127,7 +143,7 @@ impl Files {
         let mut offset = self.reach(job)?;
         if self.max_size > 0 && offset > self.max_size {
             let dir = self.dir.as_ref().ok_or(Errno::ENOENT)?;
-            match rotate(dir.as_fd(), &name(job), self.keep) {
+            match rotate(dir.as_fd(), &self.name(job), self.keep) {
                 Ok(()) => {
                     self.open.pop();
                     offset = self.reach(job)?;
@@ -145,6 +161,7 @@ impl Files {
 
     /// Puts the job's file at the end of `open` and answers its size.
     fn reach(&mut self, job: &JobName) -> Result<u64, Refused> {
+        let name = self.name(job);
         let dir = match &mut self.dir {
             Some(dir) => dir,
             none => none.insert(
@@ -159,7 +176,7 @@ impl Files {
                 return Ok(size);
             }
         }
-        let file = LogFile::open(dir.as_fd(), name(job), true)?;
+        let file = LogFile::open(dir.as_fd(), name, true)?;
         file.mend()?;
         let size = file.own_size()?;
         if self.open.len() >= MOST_OPEN {
@@ -173,7 +190,7 @@ impl Files {
     /// can tell any more, because the file was moved, cut or made unreadable, the answer is yes: nothing comes twice.
     pub fn written(&mut self, job: &JobName, intent: &Intent) -> bool {
         let Ok(dir) = open_dir(&self.path) else { return true };
-        let Ok(file) = LogFile::open(dir.as_fd(), name(job), false) else { return true };
+        let Ok(file) = LogFile::open(dir.as_fd(), self.name(job), false) else { return true };
         let Ok(size) = file.own_size() else { return true };
         let there = file.identity() != (intent.device, intent.inode)
             || size < intent.offset
@@ -181,8 +198,17 @@ impl Files {
         there || file.cut(intent.offset).is_err()
     }
 
+    /// The directory and the names in it, for people.
+    pub fn place_of_all(&self) -> String {
+        self.path.join(format!("*{}", self.suffix)).display().to_string()
+    }
+
+    fn name(&self, job: &JobName) -> String {
+        format!("{}{}", job.file_stem(), self.suffix)
+    }
+
     fn say(&self, job: &JobName, text: &str) {
-        let path = self.path.join(name(job));
+        let path = self.path.join(self.name(job));
         let _ = self.say.send(Order::Say(format!("{}: {text}", path.display())));
     }
 }
@@ -201,8 +227,4 @@ impl Place {
     pub fn intent(self, after: State) -> Intent {
         Intent { device: self.device, inode: self.inode, offset: self.offset, length: self.length, after }
     }
-}
-
-fn name(job: &JobName) -> String {
-    format!("{}.log", job.file_stem())
 }

@@ -20,6 +20,11 @@ impl RunId {
         RunId(fresh.max(last.0.wrapping_add(1)))
     }
 
+    /// When it was given, in milliseconds since 1970.
+    pub fn milliseconds(self) -> u64 {
+        self.0 >> 22
+    }
+
     /// Reads what [`fmt::Display`] wrote; `None` for anything else.
     pub fn parse(text: &str) -> Option<RunId> {
         if text.len() != 13 {

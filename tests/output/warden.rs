@@ -54,8 +54,9 @@ impl Scene {
         self.capture.expect(label);
         let ((stdout, out), (stderr, err)) = (std::io::pipe().unwrap(), std::io::pipe().unwrap());
         let child = Command::new("/bin/sh").args(["-c", script]).stdin(Stdio::null()).stdout(out).stderr(err).spawn();
-        self.capture.take(run, stdout.into(), stderr.into());
-        child.unwrap()
+        let child = child.unwrap();
+        self.capture.take(run, i32::try_from(child.id()).unwrap(), stdout.into(), stderr.into());
+        child
     }
 
     /// Waits for the next run to drain.
@@ -180,9 +181,9 @@ fn engine_process() {
             Received::Message(ToEngine::Adopt(adopt), fds) => {
                 let (job, target): (String, LogTarget) = serde_json::from_slice(&adopt.context).unwrap();
                 let mut fds = fds.into_iter();
-                let (stdout, stderr) = (fds.next().unwrap(), fds.next().unwrap());
+                let pipes = [fds.next().unwrap(), fds.next().unwrap()];
                 let spools = adopt.spools.iter().copied().zip(fds).collect();
-                capture.adopt(label(adopt.run.0, &job, target), stdout, stderr, spools);
+                capture.adopt(label(adopt.run.0, &job, target), None, pipes, spools);
             }
             Received::Message(ToEngine::Adopted, _) => break,
             unexpected => panic!("{unexpected:?}"),

@@ -120,7 +120,7 @@ fn key(key: &Key) -> String {
 fn takes(value: &Value) -> String {
     match value {
         Value::Any => "Ar text".to_owned(),
-        Value::Form(called, _) | Value::Written(called, _) => format!("Ar {called}"),
+        Value::Form(called, _) | Value::Written(called, ..) => format!("Ar {called}"),
         Value::Truth => "Cm true | false".to_owned(),
         Value::Word(_) => "Ar word".to_owned(),
         Value::Whole(..) => "Ar number".to_owned(),

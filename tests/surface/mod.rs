@@ -90,6 +90,7 @@ fn job(text: &str) -> JobView {
         last: None,
         verdicts: Vec::new(),
         labels: BTreeMap::new(),
+        log: rotad::job::LogTarget::Auto,
     }
 }
 
@@ -128,6 +129,7 @@ fn world() -> World {
 impl World {
     fn status(&self) -> StatusView {
         StatusView {
+            journal: None,
             version: "0.1.0".into(),
             started: Timestamp::now() - SignedDuration::from_hours(3),
             engine_restarts: 1,

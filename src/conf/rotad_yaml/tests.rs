@@ -71,7 +71,7 @@ fn every_key() {
     assert_eq!((config.port, config.allowed_users.len(), config.allow_root_jobs), (0, 2, true));
     assert_eq!(config.log.target, LogTarget::File);
     assert_eq!((config.log.max_size, config.log.keep, config.log.debug), (10_000_000, 2, true));
-    assert_eq!(good("log: journal\n").log.target, LogTarget::Auto);
+    assert_eq!(good("log: journal\n").log.target, LogTarget::Journal);
     assert_eq!(good("log: none\n").log.target, LogTarget::None);
 }
 

@@ -45,8 +45,9 @@ pub enum Value {
     Any,
     /// A text of this form: what it is called, and a regular expression.
     Form(&'static str, &'static str),
-    /// A text or a number that is written so: what it is called, and a regular expression.
-    Written(&'static str, &'static str),
+    /// A text or a number that is written so: what it is called, a regular expression, and the largest number,
+    /// `u32::MAX` for any.
+    Written(&'static str, &'static str, u32),
     /// `true` or `false`.
     Truth,
     /// One of these words, each with what it means; no meaning where the key's own says it.

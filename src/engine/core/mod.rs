@@ -39,8 +39,8 @@ pub use mark::{Context, Mark, Stop, Terms, Ticket, Why};
 pub use past::{Fate, Record, Rule, outcome_word};
 pub use slots::{COUNT_LIMIT, RUNS_MAX, RUNS_PER_JOB};
 
-use crate::engine::view::FileView;
-use crate::job::JobName;
+use crate::engine::view::{FileView, JournalView};
+use crate::job::{JobName, LogTarget};
 use crate::wire::{RunId, ToWarden};
 use clock::{Stretch, Watched};
 use jobs::Jobs;
@@ -56,6 +56,10 @@ pub struct Setting {
     pub jobs_user: String,
     /// Engines before this one.
     pub generation: u32,
+    /// Where the lines of jobs go that say nothing of it.
+    pub log: LogTarget,
+    /// The journal, where there is one.
+    pub journal: Option<JournalView>,
     /// The first start since the machine booted: `@reboot` jobs are due.
     pub boot: bool,
     /// What the engine before left.

@@ -11,7 +11,7 @@ use super::life::{Life, Output, Run, Volume};
 use super::past::{Fate, Record};
 use crate::engine::request::Refusal;
 use crate::engine::view::{FileView, JobView, RunView, StatusView, Verdict, VerdictView};
-use crate::job::{JobName, Program, Severity};
+use crate::job::{JobName, LogTarget, Program, Severity};
 use crate::wire::{RunId, Stream};
 
 impl State {
@@ -32,6 +32,7 @@ impl State {
             output_dropped: self.past.dropped,
             watch: self.watch.clone(),
             stopping: self.stopping.is_some(),
+            journal: self.setting.journal.clone(),
         }
     }
 
@@ -94,6 +95,13 @@ impl State {
             last: entry.past.last.as_deref().map(record_view),
             verdicts: entry.past.verdicts().map(|(slot, fate)| verdict_view(*slot, *fate)).collect(),
             labels: job.labels.clone(),
+            log: match job.log.unwrap_or(self.setting.log) {
+                LogTarget::Auto if self.setting.journal.as_ref().is_some_and(|journal| journal.auto) => {
+                    LogTarget::Journal
+                }
+                LogTarget::Journal if self.setting.journal.is_none() => LogTarget::Auto,
+                target => target,
+            },
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::run::lines::{Frames, MAX_LINE};
 use crate::run::spool::State;
 use crate::sink::escape::escape;
 use crate::sink::files::Begun;
+use crate::sink::journal::LONGEST;
 use crate::wire::Stream;
 
 /// Bytes of a stream handled at once.
@@ -67,17 +68,17 @@ impl SinkThread {
 
         let bytes = std::mem::take(&mut self.bytes);
         let before = view.state;
+        let batch = Batch { bytes: &bytes[..length], last, budget, longest: self.longest(view) };
         let after = match output.label.target {
-            LogTarget::Auto => self.show(served, index, view, Batch { bytes: &bytes[..length], last, budget }),
-            LogTarget::File | LogTarget::None => {
-                self.write(served, index, view, Batch { bytes: &bytes[..length], last, budget })
-            }
+            LogTarget::Auto | LogTarget::Journal => self.tell(served, index, view, batch),
+            LogTarget::File | LogTarget::None => self.write(served, index, view, batch),
         };
         // Not all that is settled was in the batch: beyond the limit it is dropped unread.
         let taken = usize::try_from(after.settled - before.settled).map_or(length, |taken| taken.min(length));
         if after.lines > before.lines {
-            let shown = if after.over { &bytes[..limit_of(&bytes[..taken], last, budget)] } else { &bytes[..taken] };
-            self.tails.push(output.label.run, STREAMS[index], shown, last, after.lines - before.lines);
+            let shown = if after.over { &bytes[..limit_of(&batch, taken)] } else { &bytes[..taken] };
+            // Whole frames: what has no newline at their end is one, too.
+            self.tails.push(output.label.run, STREAMS[index], shown, true, after.lines - before.lines);
         }
         self.bytes = bytes;
         if taken == 0 {
@@ -91,6 +92,14 @@ impl SinkThread {
             return true;
         }
         taken > 0
+    }
+
+    /// The longest line that is kept whole. A stream that is full brings no more of a line before something is settled.
+    fn longest(&self, view: View) -> usize {
+        match self.sink {
+            Sink::Journal(_) if !view.full => LONGEST,
+            _ => MAX_LINE,
+        }
     }
 
     /// What there is of a stream, counting a batch that is being written as if it were.
@@ -136,9 +145,10 @@ impl SinkThread {
             return (word || (view.last && !view.ended)).then_some(0);
         }
         let spool = flow.spool.get()?;
-        let length = usize::try_from(view.until - settled).map_or(BATCH, |length| length.min(BATCH));
+        let most = self.bytes.len();
+        let length = usize::try_from(view.until - settled).map_or(most, |length| length.min(most));
         let scanned = served.scanned[index];
-        if !view.last && length <= MAX_LINE && scanned > settled {
+        if !view.last && length <= self.longest(view) && scanned > settled {
             // A line that comes in small pieces: look at each piece once.
             let fresh = &mut self.bytes[..(view.until - scanned) as usize];
             let count = spool.read(scanned, fresh).ok()?;
@@ -209,42 +219,7 @@ impl SinkThread {
         after
     }
 
-    /// A batch onto the terminal, settled after each line.
-    fn show(&mut self, served: &mut Served, index: usize, view: View, batch: Batch<'_>) -> State {
-        let output = served.output.clone();
-        let label = &output.label;
-        let mut state = view.state;
-        let Sink::Terminal(terminal) = &mut self.sink else { return state };
-        if state.untold > 0 && terminal.note(label, &dropped_words(state.untold)) {
-            state.untold = 0;
-            output.flows[index].settle(state);
-        }
-        let mut frames = Frames::new(batch.bytes, batch.last);
-        while let Some(frame) = frames.next() {
-            let settled = view.state.settled + frames.consumed() as u64;
-            if frames.consumed() as u64 > batch.budget {
-                let _ = terminal.note(label, &over_words(label.output_limit));
-                let dropped = state.dropped + view.until - state.settled;
-                state = State { settled: view.until, dropped, over: true, ..state };
-            } else {
-                let length = settled - state.settled;
-                if !terminal.line(label, STREAMS[index], frame) {
-                    state.dropped += length;
-                    state.untold += length;
-                }
-                (state.settled, state.lines) = (settled, state.lines + 1);
-            }
-            if output.flows[index].settle(state) {
-                self.pipes.send(Command::Room(label.run));
-            }
-            if state.over {
-                break;
-            }
-        }
-        state
-    }
-
-    fn settle(&mut self, served: &mut Served, index: usize, state: State) {
+    pub(super) fn settle(&mut self, served: &mut Served, index: usize, state: State) {
         if served.output.flows[index].settle(state) {
             self.pipes.send(Command::Room(served.output.label.run));
         }
@@ -252,12 +227,15 @@ impl SinkThread {
 }
 
 /// Bytes of a stream to deliver.
-struct Batch<'a> {
-    bytes: &'a [u8],
+#[derive(Clone, Copy)]
+pub(super) struct Batch<'a> {
+    pub bytes: &'a [u8],
     /// They are not continued: a rest without newline is a line.
-    last: bool,
+    pub last: bool,
     /// Bytes that the run may still have kept.
-    budget: u64,
+    pub budget: u64,
+    /// Longest line; of a longer one there come pieces.
+    pub longest: usize,
 }
 
 /// The state after a batch of `taken` bytes, begun when `untold` ones were to be told of, by what has become of it.
@@ -268,19 +246,19 @@ fn outcome(begun: Begun, after: State, taken: u64, untold: u64) -> State {
     }
 }
 
-/// Bytes of whole lines within `budget`.
-fn limit_of(bytes: &[u8], last: bool, budget: u64) -> usize {
-    let mut frames = Frames::new(bytes, last);
-    let mut taken = 0;
-    while frames.next().is_some() && frames.consumed() as u64 <= budget {
-        taken = frames.consumed();
+/// Bytes of whole lines within the budget, of the first `taken`.
+fn limit_of(batch: &Batch<'_>, taken: usize) -> usize {
+    let mut frames = Frames::within(&batch.bytes[..taken], batch.last, batch.longest);
+    let mut within = 0;
+    while frames.next().is_some() && frames.consumed() as u64 <= batch.budget {
+        within = frames.consumed();
     }
-    taken
+    within
 }
 
 /// What leads each line in a log file, for lines and for pieces of lines (`out+`). Nothing that a job prints can begin a
 /// line there (CVE-2023-28486).
-fn prefixes(label: &RunLabel, stream: Stream) -> (String, String) {
+pub(super) fn prefixes(label: &RunLabel, stream: Stream) -> (String, String) {
     let word = match stream {
         Stream::Stdout => "out",
         Stream::Stderr => "err",
@@ -296,10 +274,10 @@ pub fn note(to: &mut Vec<u8>, label: &RunLabel, text: &str) {
     to.push(b'\n');
 }
 
-fn dropped_words(bytes: u64) -> String {
+pub(super) fn dropped_words(bytes: u64) -> String {
     format!("{bytes} bytes of output dropped")
 }
 
-fn over_words(limit: u64) -> String {
+pub(super) fn over_words(limit: u64) -> String {
     format!("the run's output is over its limit of {limit} bytes; what follows is dropped")
 }

@@ -369,5 +369,13 @@ impl World {
 }
 
 pub fn setting(generation: u32, mark: Option<Vec<u8>>, boot: bool, started: i64) -> Setting {
-    Setting { started: at(started), jobs_user: "jobs".into(), generation, boot, mark }
+    Setting {
+        started: at(started),
+        jobs_user: "jobs".into(),
+        generation,
+        log: LogTarget::Auto,
+        journal: None,
+        boot,
+        mark,
+    }
 }

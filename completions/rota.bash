@@ -1,0 +1,2 @@
+# Completion of rota(1) in bash: rota itself knows how.
+source <(rota completions bash)
