@@ -12,7 +12,7 @@ pub fn part(words: &str) -> String {
     match words {
         "the options of rota" => options(&rotad::cli::definition()),
         "the options of rotad" => options(&rotad::cli::daemon::definition()),
-        "the verbs of rota" => rotad::cli::definition().get_subcommands().map(verb).collect(),
+        "the verbs of rota" => rotad::cli::definition().get_subcommands().map(|command| verb(command, "")).collect(),
         _ => match words.split_once(": ") {
             Some(("the keys of a job", title)) => groups(title, rotad::job::keys::KEYS),
             Some(("the keys of rotad.yaml", title)) => groups(title, rotad::conf::keys::KEYS),
@@ -54,9 +54,14 @@ fn value_name(flag: &clap::Arg) -> String {
     name.unwrap_or_else(|| flag.get_id().to_string()).to_lowercase().replace('|', " | ")
 }
 
-/// One verb: its line, its sentences, its options.
-fn verb(command: &clap::Command) -> String {
-    let mut line = format!(".It Cm {}", command.get_name());
+/// One verb: its line, its sentences, its options; then the verbs below it, each as one of its own.
+fn verb(command: &clap::Command, above: &str) -> String {
+    let name = format!("{above}{}", command.get_name());
+    let below: String = command.get_subcommands().map(|below| verb(below, &format!("{name} "))).collect();
+    let mut line = format!(".It Cm {name}");
+    if !below.is_empty() {
+        line += " Ar from";
+    }
     for flag in command.get_opts().filter(|flag| !flag.is_hide_set()) {
         let value = if takes_value(flag) { format!(" Ar {}", value_name(flag)) } else { String::new() };
         let names = match (flag.get_short(), flag.get_long()) {
@@ -81,7 +86,7 @@ fn verb(command: &clap::Command) -> String {
     let about = about.replacen("\n\n", ". ", 1);
     let options: String = told(command).map(option).collect();
     let options = if options.is_empty() { options } else { list(&options) };
-    format!("{line}\n{}{options}", text(&about))
+    format!("{line}\n{}{options}{below}", text(&about))
 }
 
 fn list(items: &str) -> String {
