@@ -84,6 +84,7 @@ fn h106_started_means_armed_and_the_status_line_says_how_things_stand() {
     let engine = engine(&lab);
     assert_eq!(lab.ok(&format!("stat --format %U /proc/{engine}")), "rotad");
     assert!(!lab.ok(&format!("tr '\\0' '\\n' < /proc/{engine}/environ")).contains("NOTIFY"));
+    assert_eq!(lab.ok("systemd-analyze verify --man=no rotad.service 2>&1"), "");
     lab.ok("rota check -c /etc/rotad/rotad.yaml /etc/rotad/conf.d/job-1.yaml");
 }
 
@@ -227,6 +228,22 @@ fn h110_other_signals_do_not_end_the_daemon() {
         lab.ok("rota status");
     }
     assert_eq!((lab.property("MainPID"), lab.property("NRestarts")), (warden, "0".into()));
+}
+
+#[test]
+fn a_killed_daemon_comes_back_and_a_wrong_configuration_is_not_tried_again() {
+    let Some(lab) = machine("a_killed_daemon_comes_back_and_a_wrong_configuration_is_not_tried_again") else { return };
+    let warden = lab.property("MainPID");
+    lab.ok(&format!("kill -KILL {warden}"));
+    lab.until("another warden", || Some(lab.property("MainPID")).filter(|new| *new != warden && new != "0"));
+    lab.until_ok("rota status");
+    lab.ok("systemctl stop rotad");
+    lab.write("/etc/rotad/rotad.yaml", "no_such_key: 1\n", 0o644);
+    lab.ok("! systemctl start rotad");
+    assert_eq!((lab.property("ActiveState"), lab.property("ExecMainStatus")), ("failed".into(), "78".into()));
+    assert!(lab.journal().contains("no_such_key"));
+    lab.write("/etc/rotad/rotad.yaml", "", 0o644);
+    lab.start_rotad();
 }
 
 #[test]
