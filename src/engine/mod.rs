@@ -17,6 +17,7 @@ mod boot;
 pub mod core;
 mod greet;
 mod journal;
+mod keep;
 mod opener;
 mod outbox;
 mod perform;

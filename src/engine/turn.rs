@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::boot::Boot;
 use super::core::{Event, Now, Setting, State};
 use super::greet::Greeting;
+use super::keep::Keeper;
 use super::opener::{Ask, Asked, WardenOpener};
 use super::outbox::Outbox;
 use super::request::{Refusal, Request};
@@ -46,6 +47,7 @@ pub struct Engine {
     /// Reloads that are asked for, by token.
     pub(super) reloads: BTreeMap<u64, Reload>,
     pub(super) commands: Commands,
+    pub(super) keeper: Keeper,
     status: Status,
     asked: Asked,
     link: AsyncFd<Arc<Link>>,
@@ -112,6 +114,7 @@ impl Engine {
             // Jobs run without it (G102).
             tracing::error!(code = "endpoint", "the HTTP endpoint does not run: {error}");
         }
+        let (keeper, pauses) = Keeper::start(&config.state_dir).map_err(started("the keeper of pauses"))?;
         let boot = Boot::new(&config.state_dir);
         let setting = Setting {
             started: welcome.started,
@@ -119,6 +122,7 @@ impl Engine {
             generation: welcome.generation,
             boot: boot.is_fresh(),
             mark: welcome.mark,
+            pauses,
         };
         let began = Instant::now();
         let mut engine = Self {
@@ -130,6 +134,7 @@ impl Engine {
             prepared,
             reloads: BTreeMap::new(),
             commands,
+            keeper,
             status: Status::default(),
             asked: Asked::default(),
             link: ready::watch(link).map_err(Broken::Link)?,
