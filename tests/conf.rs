@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use jiff::tz::TimeZone;
 use rotad::conf::{Change, Command, Commands, Config, DirectoryPath, Opener, Policy, Update, watch};
 use rotad::engine::FileView;
+use rotad::wire::{DirectoryPlace, FilePlace};
 use tokio::sync::mpsc::{Receiver, channel, error::TryRecvError};
 
 /// Longest wait for anything.
@@ -456,13 +457,21 @@ fn b40_out_of_descriptors_is_no_end() {
 struct Given(DirectoryPath);
 
 impl Opener for Given {
-    fn directory(&self) -> io::Result<OwnedFd> {
-        self.0.directory()
+    fn directory(&self, place: DirectoryPlace) -> io::Result<OwnedFd> {
+        self.0.directory(place)
     }
 
-    fn file(&self, name: &str) -> io::Result<OwnedFd> {
-        assert_eq!(name, "a.yaml");
+    fn file(&self, place: &FilePlace) -> io::Result<OwnedFd> {
+        assert_eq!(*place, FilePlace::ConfD("a.yaml".into()));
         io::stdin().as_fd().try_clone_to_owned()
+    }
+
+    fn write(&self, place: &FilePlace, contents: &[u8]) -> io::Result<()> {
+        self.0.write(place, contents)
+    }
+
+    fn remove(&self, place: &FilePlace) -> io::Result<()> {
+        self.0.remove(place)
     }
 }
 

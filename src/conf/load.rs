@@ -19,6 +19,7 @@ use super::trust::{Trust, What};
 use super::yaml::MAX_FILE;
 use crate::job::Finding;
 use crate::job::file::{Schedules, hash_of, read_job_with};
+use crate::wire::FilePlace;
 
 /// Most job files of a directory.
 pub const MAX_FILES: usize = 20_000;
@@ -147,7 +148,7 @@ impl Loader {
     /// moments is [`Looked::Young`].
     pub fn look(&mut self, directory: BorrowedFd<'_>, opener: &impl Opener, name: &str, written: bool) -> Looked {
         let opened = match open_in(directory, name) {
-            Err(Errno::EACCES) => opener.file(name),
+            Err(Errno::EACCES) => opener.file(&FilePlace::ConfD(name.to_owned())),
             other => other.map_err(io::Error::from),
         };
         let read = match opened {

@@ -28,6 +28,7 @@ use super::open::{Opener, path_of};
 use super::trust::What;
 use crate::engine::FileView;
 use crate::job::Finding;
+use crate::wire::DirectoryPlace;
 
 /// Between looks for a directory that is missing.
 const MISSING: Duration = Duration::from_millis(200);
@@ -257,7 +258,7 @@ impl<O: Opener> Watch<O> {
 
     /// Opens the directory that the path names now, and reads it. What was known stays until that has succeeded.
     fn open(&mut self) {
-        match self.opener.directory() {
+        match self.opener.directory(DirectoryPlace::ConfD) {
             Ok(directory) => self.adopt(directory),
             Err(error) => self.missing(missing(&self.itself, &error)),
         }
@@ -315,7 +316,7 @@ impl<O: Opener> Watch<O> {
     /// Whether the path still names the directory that is open. If not, what it names now is adopted.
     fn identify(&mut self) -> bool {
         let Place::Open { identity: known, events, .. } = &self.place else { return false };
-        let fresh = self.opener.directory().and_then(|directory| {
+        let fresh = self.opener.directory(DirectoryPlace::ConfD).and_then(|directory| {
             let stat = fstat(directory.as_fd())?;
             Ok((directory, stat))
         });

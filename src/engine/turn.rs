@@ -245,12 +245,12 @@ impl Engine {
             ToEngine::Left { run, processes } => drop(self.step(Event::Left { run, processes })?),
             ToEngine::Opened { request } => {
                 let opened = fds.into_iter().next().ok_or_else(|| io::Error::other("the warden sent no descriptor"));
-                self.asked.answer(request, opened);
+                self.asked.answer(request, opened.map(Some));
             }
-            ToEngine::NotOpened { request, errno } => {
+            ToEngine::NotOpened { request, errno } | ToEngine::NotWritten { request, errno } => {
                 self.asked.answer(request, Err(io::Error::from_raw_os_error(errno)));
             }
-            ToEngine::Written { .. } | ToEngine::NotWritten { .. } => {}
+            ToEngine::Written { request } => self.asked.answer(request, Ok(None)),
             ToEngine::Ping { count } => {
                 self.send(&ToWarden::Pong { count })?;
                 self.commands.send(Command::CheckIdentity);
@@ -313,8 +313,8 @@ impl Engine {
     }
 
     fn pass_on(&mut self, ask: Ask) -> Result<bool, Broken> {
-        let message = self.asked.ask(ask);
-        self.send(&message)?;
+        let (message, beside) = self.asked.ask(ask);
+        self.outbox.send(&message, beside).map_err(Broken::Link)?;
         Ok(true)
     }
 
@@ -345,7 +345,7 @@ impl Engine {
     }
 
     pub(super) fn send(&mut self, message: &ToWarden) -> Result<(), Broken> {
-        self.outbox.send(message).map_err(Broken::Link)
+        self.outbox.send(message, None).map_err(Broken::Link)
     }
 
     pub(super) fn now(&self) -> Now {
