@@ -15,6 +15,7 @@
 mod ask;
 mod boot;
 pub mod core;
+mod edits;
 mod greet;
 mod journal;
 mod keep;

@@ -9,20 +9,22 @@ use std::time::Instant;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tokio::io::unix::AsyncFd;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use super::boot::Boot;
 use super::core::{Event, Now, Setting, State};
+use super::edits::Edits;
 use super::greet::Greeting;
 use super::keep::Keeper;
 use super::opener::{Ask, Asked, WardenOpener};
 use super::outbox::Outbox;
-use super::request::{Refusal, Request};
+use super::request::{Reply, Request};
 use super::status::Status;
 use super::timer::Alarm;
 use super::view::StatusView;
 use super::{Broken, ready, tell};
 use crate::api;
+use crate::conf::jobs_config::Identity;
 use crate::conf::{self, Command, Commands, Config, Policy, Trust, Update};
 use crate::run::{Capture, CaptureEvent};
 use crate::wire::{Adopt, AdoptState, Link, Received, RunId, ToEngine, ToWarden};
@@ -46,6 +48,12 @@ pub struct Engine {
     pub(super) prepared: mpsc::UnboundedSender<Event>,
     /// Reloads that are asked for, by token.
     pub(super) reloads: BTreeMap<u64, Reload>,
+    /// Edits that are on their way.
+    pub(super) edits: Edits,
+    /// What `jobs_config` says of the machine.
+    pub(super) identity: Identity,
+    /// The daemon is to end, as soon as whoever asked for it knows.
+    pub(super) quit: Option<Instant>,
     pub(super) commands: Commands,
     pub(super) keeper: Keeper,
     status: Status,
@@ -70,7 +78,9 @@ pub(super) enum Reload {
     /// The warden: it is told.
     Warden,
     /// A request: it is answered.
-    Request(oneshot::Sender<Result<StatusView, Refusal>>),
+    Request(Reply<StatusView>),
+    /// The same; what was defined in memory alone is forgotten, and pauses end.
+    Reset(Reply<StatusView>),
 }
 
 struct Inbox {
@@ -108,7 +118,7 @@ impl Engine {
 
         let capture = Capture::start(&config.log, link.clone(), output).map_err(started("the capture of output"))?;
         let opener = WardenOpener::new(asks);
-        let policy = Policy { config: config.clone(), zone: TimeZone::system() };
+        let policy = Policy { config: config.clone(), zone: TimeZone::system(), started: welcome.started };
         let (commands, _) = conf::watch(opener.clone(), policy, updates).map_err(started("watching conf.d"))?;
         if let Err(error) = api::serve(listener, requests, capture.tails()) {
             // Jobs run without it (G102).
@@ -133,6 +143,9 @@ impl Engine {
             trust,
             prepared,
             reloads: BTreeMap::new(),
+            edits: Edits::default(),
+            identity: Identity::default(),
+            quit: None,
             commands,
             keeper,
             status: Status::default(),
@@ -188,7 +201,7 @@ impl Engine {
     /// Waits for the first thing that happens. Nothing here wakes an idle engine.
     async fn wait(&mut self) -> Happened {
         let mono = self.state.next_mono().map(|mono| self.began + mono);
-        let until = mono.into_iter().chain(self.status.due()).min();
+        let until = mono.into_iter().chain(self.status.due()).chain(self.quit).min();
         let sleep = async {
             match until {
                 Some(until) => tokio::time::sleep_until(until.into()).await,
@@ -288,7 +301,9 @@ impl Engine {
     }
 
     fn take_update(&mut self, update: Update) -> Result<bool, Broken> {
-        let Update { changes, files, watch, complete, tokens } = update;
+        let Update { changes, files, watch, identity, complete, tokens, edited } = update;
+        let had = self.edits.numbers(&edited, &self.state);
+        self.identity = identity.unwrap_or(std::mem::take(&mut self.identity));
         tell::tell_files(&files);
         let watched = watch.map(Event::Watch);
         for event in [Event::Files(files), Event::Loaded { changes, complete }].into_iter().chain(watched) {
@@ -297,10 +312,12 @@ impl Engine {
         if complete && !std::mem::replace(&mut self.ready, true) {
             self.send(&ToWarden::Ready)?;
         }
+        self.take_edited(edited, had)?;
         for token in tokens {
             match self.reloads.remove(&token) {
                 Some(Reload::Warden) => self.send(&ToWarden::Reloaded)?,
                 Some(Reload::Request(reply)) => drop(reply.send(Ok(self.state.show_status()))),
+                Some(Reload::Reset(reply)) => self.take_reset(reply)?,
                 None => {}
             }
         }
@@ -318,15 +335,25 @@ impl Engine {
         Ok(true)
     }
 
-    /// Has `conf.d` read anew.
+    /// Has everything read anew.
     pub(super) fn reload(&mut self, who: Reload) {
-        self.last_token += 1;
-        self.reloads.insert(self.last_token, who);
-        self.commands.send(Command::Reload(self.last_token));
+        let token = self.next_token();
+        let reset = matches!(who, Reload::Reset(_));
+        self.reloads.insert(token, who);
+        self.commands.send(if reset { Command::Reset(token) } else { Command::Reload(token) });
     }
 
-    /// Sets the alarm for the next slot, and tells systemd how things stand.
+    /// What a request to the thread of definitions and its answer know each other by.
+    pub(super) fn next_token(&mut self) -> u64 {
+        self.last_token += 1;
+        self.last_token
+    }
+
+    /// Ends what is to end, sets the alarm for the next slot, and tells systemd how things stand.
     fn settle(&mut self) -> Result<(), Broken> {
+        if self.quit.take_if(|at| *at <= Instant::now()).is_some() {
+            self.send(&ToWarden::Quit)?;
+        }
         self.alarm.set(self.state.next_wall()).map_err(|error| Broken::Start("the alarm clock", error))?;
         if let Some(boot) = self.boot.take_if(|_| self.ready && self.state.booted()) {
             tokio::task::spawn_blocking(move || boot.stamp());

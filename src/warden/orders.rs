@@ -61,6 +61,7 @@ impl Warden {
             ToWarden::Ready => self.notifier.ready(),
             ToWarden::Status { text } => self.notifier.status(&text),
             ToWarden::Reloaded => self.notifier.reloaded(),
+            ToWarden::Quit => self.quit(),
             ToWarden::Drained => self.leave(Instant::now()),
         }
     }

@@ -205,6 +205,11 @@ impl State {
         refusal("not-active", message, Some(&format!("{word} it first")))
     }
 
+    /// The job is paused and nothing else keeps its slots from being run; also one that is gone and has a pause left.
+    pub fn is_only_paused(&self, name: &JobName) -> bool {
+        self.pauses.get(name).is_some() && self.jobs.get(name).is_none_or(|entry| entry.job.enable)
+    }
+
     /// The pause of a job that goes on.
     pub fn pause_of(&self, name: &JobName) -> Option<&Pause> {
         self.pauses.get(name)
