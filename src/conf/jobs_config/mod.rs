@@ -1,16 +1,20 @@
 //! mysql-crond's one file of jobs: `jobs: [ {name, enable, command, …} ]` and some keys about the machine.
 
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
+mod change;
+mod items;
+mod read;
 
 use super::directory::Reading;
-use super::edit::{EditError, Set};
-use crate::engine::Keys;
-use crate::job::file::Schedules;
 use crate::job::{Finding, JobName};
 
+pub use change::{append_item, append_item_text, item_text, remove_item, replace_item_text, set_in_item};
+pub use read::read;
+
+/// Longest file that is read, in bytes.
+pub const MAX_FILE: usize = crate::wire::MAX_FILE;
+
 /// What the file says.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct JobsConfig {
     /// Its jobs, in their order.
     pub items: Vec<Item>,
@@ -42,52 +46,5 @@ pub struct Identity {
     pub role: Option<String>,
 }
 
-/// Reads the file. `since` is when it was last changed, never in the future. Nothing in it is no jobs. An error is about
-/// the file as a whole: then nothing is known about any of its jobs.
-pub fn read(
-    file: &str,
-    bytes: &[u8],
-    since: Timestamp,
-    zone: &TimeZone,
-    now: Timestamp,
-    schedules: &mut Schedules,
-) -> Result<JobsConfig, Vec<Finding>> {
-    let _ = (file, bytes, since, zone, now, schedules);
-    Err(Vec::new())
-}
-
-/// Changes keys of a job.
-pub fn set_in_item(text: &str, name: &JobName, sets: &[Set]) -> Result<String, EditError> {
-    let _ = (text, name, sets);
-    Err(EditError::Unclear)
-}
-
-/// Adds a job at the end.
-pub fn append_item(text: &str, keys: &Keys) -> Result<String, EditError> {
-    let _ = (text, keys);
-    Err(EditError::Unclear)
-}
-
-/// Adds a job at the end, by the text of a job file.
-pub fn append_item_text(text: &str, item: &str) -> Result<String, EditError> {
-    let _ = (text, item);
-    Err(EditError::Unclear)
-}
-
-/// Replaces a job by the text of a job file.
-pub fn replace_item_text(text: &str, name: &JobName, item: &str) -> Result<String, EditError> {
-    let _ = (text, name, item);
-    Err(EditError::Unclear)
-}
-
-/// Takes a job out.
-pub fn remove_item(text: &str, name: &JobName) -> Result<String, EditError> {
-    let _ = (text, name);
-    Err(EditError::Unclear)
-}
-
-/// The text of a job, as a job file would hold it.
-pub fn item_text(text: &str, name: &JobName) -> Result<String, EditError> {
-    let _ = (text, name);
-    Err(EditError::Unclear)
-}
+#[cfg(test)]
+mod tests;
