@@ -48,9 +48,9 @@ fn values_are_replaced_where_they_stand_and_all_else_stays() {
         ("{\"a\":1,\"b\":\"x\"}", text("b", "y"), "{\"a\":1,\"b\": \"y\"}"),
         ("--- # doc\na: 1\n...\n", text("a", "b"), "--- # doc\na: b\n...\n"),
         ("\u{feff}a: 1\n", text("a", "b"), "\u{feff}a: b\n"),
-        ("a: &x 1\nb: 2\n", text("a", "y"), "a: y\nb: 2\n"),
-        ("a: !!str 1\nb: 2\n", text("a", "y"), "a: y\nb: 2\n"),
-        ("a: &x\n  b: 1\nc: 2\n", text("a", "y"), "a: y\nc: 2\n"),
+        ("a: &x 1\nb: 2\n", text("a", "z"), "a: z\nb: 2\n"),
+        ("a: !!str 1\nb: 2\n", text("a", "z"), "a: z\nb: 2\n"),
+        ("a: &x\n  b: 1\nc: 2\n", text("a", "z"), "a: z\nc: 2\n"),
     ] {
         assert_eq!(set_keys(before, std::slice::from_ref(&set)).as_deref(), Ok(after), "{before:?} {set:?}");
         assert_eq!(set_keys(after, &[set]).as_deref(), Ok(after), "twice");
