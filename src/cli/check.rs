@@ -180,7 +180,7 @@ impl Report {
             eprint!("\r\x1b[K");
         }
         self.files += names.len();
-        let (_, views) = jobs.settle();
+        let (_, views) = jobs.settle(jiff::Timestamp::now());
         let findings = views.into_iter().filter_map(|(_, view)| view).flat_map(|view| view.findings);
         self.findings.extend(findings.map(|finding| shown_in(path, finding)));
     }

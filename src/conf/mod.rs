@@ -1,5 +1,6 @@
 //! rotad.yaml, and how a directory of job files becomes a snapshot.
 
+mod change;
 mod config;
 mod crond;
 mod directory;
@@ -12,6 +13,8 @@ pub mod keys;
 mod load;
 mod nearest;
 mod open;
+mod overlay;
+mod place;
 mod program;
 mod replace;
 mod rotad_yaml;
@@ -19,6 +22,7 @@ mod standing;
 mod trust;
 pub mod units;
 mod watch;
+mod wish;
 pub mod yaml;
 
 pub use config::{Config, DEFAULT_PATH, LogConfig};
@@ -31,4 +35,5 @@ pub use replace::{remove, replace, why_not_written};
 pub(crate) use rotad_yaml::log_target;
 pub use standing::Standing;
 pub use trust::{Distrust, Trust, What};
-pub use watch::{Command, Commands, Policy, Update, watch};
+pub use watch::{Policy, Update, watch};
+pub use wish::{Command, Commands, busy};

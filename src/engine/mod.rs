@@ -15,8 +15,10 @@
 mod ask;
 mod boot;
 pub mod core;
+mod edits;
 mod greet;
 mod journal;
+mod keep;
 mod ledger;
 mod opener;
 mod outbox;

@@ -35,6 +35,7 @@ impl Engine {
                     });
                 }
                 Effect::CloseOutput(run) => self.capture.close(run),
+                Effect::KeepPause(name, pause) => self.keeper.keep(name, pause),
                 Effect::AbandonOutput(run) => self.capture.abandon(run),
                 Effect::Tell(fact) => facts.push(*fact),
             }

@@ -9,20 +9,23 @@ use std::time::Instant;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tokio::io::unix::AsyncFd;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use super::boot::Boot;
 use super::core::{Event, Now, Setting, State};
+use super::edits::Edits;
 use super::greet::Greeting;
+use super::keep::Keeper;
 use super::ledger::{Cut, Ledger};
 use super::opener::{Ask, Asked, WardenOpener};
 use super::outbox::Outbox;
-use super::request::{Refusal, Request};
+use super::request::{Reply, Request};
 use super::status::Status;
 use super::timer::Alarm;
 use super::view::StatusView;
 use super::{Broken, ready};
 use crate::api;
+use crate::conf::jobs_config::Identity;
 use crate::conf::{self, Command, Commands, Config, Policy, Trust, Update};
 use crate::run::{Capture, CaptureEvent};
 use crate::wire::{Link, Received, RunId, ToEngine, ToWarden};
@@ -46,7 +49,14 @@ pub struct Engine {
     pub(super) prepared: mpsc::UnboundedSender<Event>,
     /// Reloads that are asked for, by token.
     pub(super) reloads: BTreeMap<u64, Reload>,
+    /// Edits that are on their way.
+    pub(super) edits: Edits,
+    /// What `jobs_config` says of the machine.
+    pub(super) identity: Identity,
+    /// The daemon is to end, as soon as whoever asked for it knows.
+    pub(super) quit: Option<Instant>,
     pub(super) commands: Commands,
+    pub(super) keeper: Keeper,
     status: Status,
     asked: Asked,
     link: AsyncFd<Arc<Link>>,
@@ -72,7 +82,9 @@ pub(super) enum Reload {
     /// The warden: it is told.
     Warden,
     /// A request: it is answered.
-    Request(oneshot::Sender<Result<StatusView, Refusal>>),
+    Request(Reply<StatusView>),
+    /// The same; what was defined in memory alone is forgotten, and pauses end.
+    Reset(Reply<StatusView>),
 }
 
 struct Inbox {
@@ -110,7 +122,7 @@ impl Engine {
 
         let capture = Capture::start(&config.log, link.clone(), output).map_err(started("the capture of output"))?;
         let opener = WardenOpener::new(asks);
-        let policy = Policy { config: config.clone(), zone: TimeZone::system() };
+        let policy = Policy { config: config.clone(), zone: TimeZone::system(), started: welcome.started };
         let (commands, _) = conf::watch(opener.clone(), policy, updates).map_err(started("watching conf.d"))?;
         if let Err(error) = api::serve(listener, requests, capture.tails()) {
             // Jobs run without it (G102).
@@ -123,6 +135,7 @@ impl Engine {
                 "a new engine takes the place of one that ended ({runs} runs go on)"
             );
         }
+        let (keeper, pauses) = Keeper::start(&config.state_dir).map_err(started("the keeper of pauses"))?;
         let boot = Boot::new(&config.state_dir);
         let (ledger, cut) = Ledger::open(&config.state_dir, welcome.started);
         let setting = Setting {
@@ -133,6 +146,7 @@ impl Engine {
             journal: super::journal::find(),
             boot: boot.is_fresh(),
             mark: welcome.mark,
+            pauses,
         };
         let began = Instant::now();
         let mut engine = Self {
@@ -143,7 +157,11 @@ impl Engine {
             trust,
             prepared,
             reloads: BTreeMap::new(),
+            edits: Edits::default(),
+            identity: Identity::default(),
+            quit: None,
             commands,
+            keeper,
             status: Status::default(),
             asked: Asked::default(),
             link: ready::watch(link).map_err(Broken::Link)?,
@@ -202,7 +220,7 @@ impl Engine {
     /// Waits for the first thing that happens. Nothing here wakes an idle engine.
     async fn wait(&mut self) -> Happened {
         let mono = self.state.next_mono().map(|mono| self.began + mono);
-        let until = mono.into_iter().chain(self.status.due()).min();
+        let until = mono.into_iter().chain(self.status.due()).chain(self.quit).min();
         let sleep = async {
             match until {
                 Some(until) => tokio::time::sleep_until(until.into()).await,
@@ -293,15 +311,25 @@ impl Engine {
         Ok(true)
     }
 
-    /// Has `conf.d` read anew.
+    /// Has everything read anew.
     pub(super) fn reload(&mut self, who: Reload) {
-        self.last_token += 1;
-        self.reloads.insert(self.last_token, who);
-        self.commands.send(Command::Reload(self.last_token));
+        let token = self.next_token();
+        let reset = matches!(who, Reload::Reset(_));
+        self.reloads.insert(token, who);
+        self.commands.send(if reset { Command::Reset(token) } else { Command::Reload(token) });
     }
 
-    /// Sets the alarm for the next slot, and tells systemd how things stand.
+    /// What a request to the thread of definitions and its answer know each other by.
+    pub(super) fn next_token(&mut self) -> u64 {
+        self.last_token += 1;
+        self.last_token
+    }
+
+    /// Ends what is to end, sets the alarm for the next slot, and tells systemd how things stand.
     fn settle(&mut self) -> Result<(), Broken> {
+        if self.quit.take_if(|at| *at <= Instant::now()).is_some() {
+            self.send(&ToWarden::Quit)?;
+        }
         self.alarm.set(self.state.next_wall()).map_err(|error| Broken::Start("the alarm clock", error))?;
         if let Some(boot) = self.boot.take_if(|_| self.ready && self.state.booted()) {
             tokio::task::spawn_blocking(move || boot.stamp());

@@ -65,6 +65,7 @@ impl Warden {
             }
             ToWarden::Status { text } => self.notifier.status(&text, Instant::now()),
             ToWarden::Reloaded => self.notifier.reloaded(),
+            ToWarden::Quit => self.quit(),
             ToWarden::Drained => self.leave(Instant::now()),
         }
     }

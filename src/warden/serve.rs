@@ -228,7 +228,9 @@ impl Warden {
             match signal {
                 SIGHUP => self.reload(),
                 SIGUSR2 => self.renew(),
-                SIGTERM | SIGINT => self.stop_or_hasten(signal),
+                SIGTERM | SIGINT => {
+                    self.stop_or_hasten(signal_hook::low_level::signal_name(signal).unwrap_or("a signal"));
+                }
                 _ => {}
             }
         }

@@ -95,6 +95,8 @@ pub enum ToWarden {
     },
     /// A reload that the warden asked for is done.
     Reloaded,
+    /// Somebody with the right to asks for the end of the daemon: as `SIGTERM`, once.
+    Quit,
     /// All runs that `Drain` waits for are over.
     Drained,
 }
@@ -109,7 +111,7 @@ pub enum DirectoryPlace {
 }
 
 /// A file that the warden opens or writes for the engine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum FilePlace {
     /// A file straight in `conf_d`: one path component. Written are only names that count as job files.
     ConfD(String),

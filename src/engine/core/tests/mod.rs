@@ -3,6 +3,7 @@
 mod death;
 mod model;
 mod overlap;
+mod pause;
 mod stop;
 mod time;
 
@@ -84,6 +85,8 @@ pub struct World {
     pub now: Now,
     pub warden: Warden,
     pub facts: Vec<Fact>,
+    /// When each was told.
+    pub told: Vec<Timestamp>,
     pub reading: Vec<RunId>,
     pub closed: Vec<RunId>,
     /// Runs whose output this engine's capture awaits.
@@ -93,6 +96,8 @@ pub struct World {
     pub cut: Option<usize>,
     pub generation: u32,
     pub boot: bool,
+    /// Pauses as they are on the disk.
+    pub kept: BTreeMap<JobName, crate::engine::Pause>,
     /// Jobs as they lie in conf.d, for the next engine.
     pub files: BTreeMap<JobName, Armed>,
     /// Jobs that were taken away, and when.
@@ -113,6 +118,7 @@ impl World {
             now,
             warden: Warden::default(),
             facts: Vec::new(),
+            told: Vec::new(),
             reading: Vec::new(),
             closed: Vec::new(),
             expected: BTreeSet::new(),
@@ -120,6 +126,7 @@ impl World {
             cut: None,
             generation: 0,
             boot: false,
+            kept: BTreeMap::new(),
             files: BTreeMap::new(),
             away: BTreeMap::new(),
             over: BTreeSet::new(),
@@ -186,9 +193,15 @@ impl World {
                         assert!(self.over.insert(record.ticket.run), "two outcomes for {}", record.ticket.run);
                     }
                     self.facts.push(*fact);
+                    self.told.push(self.now.wall);
                 }
                 Effect::Expect(label) => assert!(self.expected.insert(label.run), "expected twice: {label:?}"),
                 Effect::AbandonOutput(run) => drop(self.expected.remove(&run)),
+                Effect::KeepPause(name, pause) if self.cut != Some(0) => match pause {
+                    Some(pause) => drop(self.kept.insert(name, pause)),
+                    None => drop(self.kept.remove(&name)),
+                },
+                Effect::KeepPause(..) => {}
             }
         }
     }
@@ -326,7 +339,8 @@ impl World {
         self.reading.clear();
         self.closed.clear();
         self.expected.clear();
-        self.state = State::new(setting(self.generation, self.warden.mark.clone(), self.boot, T0), self.now);
+        let setting = setting(self.generation, self.warden.mark.clone(), self.boot, T0);
+        self.state = State::new(Setting { pauses: self.kept.clone(), ..setting }, self.now);
         for (run, known) in self.warden.runs.clone() {
             let adopt = Adopt { run, context: known.context, state: known.state, spools: vec![] };
             self.step(Event::Adopt(Box::new(adopt)));
@@ -377,5 +391,6 @@ pub fn setting(generation: u32, mark: Option<Vec<u8>>, boot: bool, started: i64)
         journal: None,
         boot,
         mark,
+        pauses: BTreeMap::new(),
     }
 }
