@@ -46,6 +46,8 @@ pub struct Engine {
     /// Reloads that are asked for, by token.
     pub(super) reloads: BTreeMap<u64, Reload>,
     pub(super) commands: Commands,
+    /// Where the TCP port goes, should the warden get it later.
+    ports: mpsc::UnboundedSender<OwnedFd>,
     status: Status,
     asked: Asked,
     link: AsyncFd<Arc<Link>>,
@@ -94,7 +96,7 @@ enum Happened {
 impl Engine {
     /// Starts every part, and takes over the runs of the engine before.
     pub fn start(link: Arc<Link>, greeting: Greeting) -> Result<Self, Broken> {
-        let Greeting { welcome, listener, adopted } = greeting;
+        let Greeting { welcome, listener, port, adopted } = greeting;
         let config = welcome.config;
         let trust = if config.as_root { Trust::of_root() } else { Trust::of_user() };
         let (prepared, prepared_in) = mpsc::unbounded_channel();
@@ -108,7 +110,9 @@ impl Engine {
         let opener = WardenOpener::new(asks);
         let policy = Policy { config: config.clone(), zone: TimeZone::system() };
         let (commands, _) = conf::watch(opener.clone(), policy, updates).map_err(started("watching conf.d"))?;
-        if let Err(error) = api::serve(listener, requests, capture.tails()) {
+        let (ports, ports_in) = mpsc::unbounded_channel();
+        port.into_iter().for_each(|port| drop(ports.send(port)));
+        if let Err(error) = api::serve(listener, ports_in, &config, requests, capture.tails()) {
             // Jobs run without it (G102).
             tracing::error!(code = "endpoint", "the HTTP endpoint does not run: {error}");
         }
@@ -130,6 +134,7 @@ impl Engine {
             prepared,
             reloads: BTreeMap::new(),
             commands,
+            ports,
             status: Status::default(),
             asked: Asked::default(),
             link: ready::watch(link).map_err(Broken::Link)?,
@@ -250,6 +255,7 @@ impl Engine {
                 self.send(&ToWarden::Pong { count })?;
                 self.commands.send(Command::CheckIdentity);
             }
+            ToEngine::Port => fds.into_iter().for_each(|port| drop(self.ports.send(port))),
             ToEngine::Reload => self.reload(Reload::Warden),
             ToEngine::Drain { grace } => {
                 self.stopping = true;
