@@ -101,12 +101,17 @@ impl Answer {
         }
     }
 
-    /// Writes head and body.
-    pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
+    /// Head and body.
+    pub fn bytes(&self) -> Vec<u8> {
         let length = self.body.len();
         let mut whole = head(self.status, "application/json", &format!("Content-Length: {length}\r\n")).into_bytes();
         whole.extend_from_slice(&self.body);
-        out.write_all(&whole)?;
+        whole
+    }
+
+    /// Writes head and body.
+    pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        out.write_all(&self.bytes())?;
         out.flush()
     }
 }
@@ -123,11 +128,14 @@ pub fn head(status: u16, content_type: &str, more: &str) -> String {
         200 => "OK",
         202 => "Accepted",
         400 => "Bad Request",
+        403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
         408 => "Request Timeout",
         409 => "Conflict",
+        411 => "Length Required",
         413 => "Content Too Large",
+        421 => "Misdirected Request",
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",
         503 => "Service Unavailable",

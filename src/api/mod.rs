@@ -1,18 +1,28 @@
-//! HTTP on the unix socket: one closed set of questions and wishes, all of them answered by the engine.
+//! HTTP on the unix socket and on a port of 127.0.0.1: one closed set of questions and wishes, all of them answered by the
+//! engine.
 //!
-//! It promises that no byte from outside reaches the HTTP parser before the [`gate`] has bounded it, that no path, job or
-//! run is ever named by unchecked text ([`route`]), that nothing here defines a command, and that the engine's loop is
-//! never waited for without end ([`ask`]). It keeps no state: it may be slow or gone, and jobs run on.
+//! It promises that no byte from outside reaches the HTTP parser before the [`gate`] has found out who sent it and has
+//! bounded it, that no path, job or run is ever named by unchecked text ([`route`]), and that the engine's loop is never
+//! waited for without end ([`ask`]). It keeps no state: it may be slow or gone, and jobs run on.
 //!
 //! ```text
-//! client ── gate (peer's uid, bounds, time) ── tiny_http ── route ── ask the engine ── answer
-//!                                                                  └─ tails of runs ── stream, line by line
+//! client ── gate ─────────────────────────────────── tiny_http ── route ── ask the engine ── answer
+//!            owner, admission: who, which right                      └─ tails of runs ── stream, line by line
+//!            places: how many
+//!            inflow, head, guard: bounds, time, foreign pages
 //! ```
 
+mod admission;
 mod answer;
 mod ask;
 mod gate;
+mod guard;
+mod head;
+mod inflow;
 mod outflow;
+mod owner;
+pub mod peer;
+mod places;
 mod private;
 pub mod record;
 pub mod route;
@@ -20,32 +30,39 @@ mod stream;
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixListener;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use crate::conf::Config;
 use crate::engine;
 use crate::sink::Tails;
+use admission::{Admission, Names};
 use answer::Answer;
 use ask::Engine;
+use gate::Gate;
+use peer::{Asked, Peer};
 use private::Door;
 use route::Call;
 
-/// Starts answering on `listener`, a listening unix socket whose permissions say who is admitted. Returns at once; the
-/// threads live as long as the process. Fails when the socket behind the gate cannot be made or a thread cannot start.
+/// Starts answering on `unix`, a listening unix socket, and on every listening TCP socket of 127.0.0.1 that comes by
+/// `ports`. `config` says who is admitted. Returns at once; the threads live as long as the process. Fails when the socket
+/// behind the gate cannot be made or a thread cannot start.
 ///
 /// Requests that no engine takes are answered with `engine-busy`.
-pub fn serve(listener: OwnedFd, requests: mpsc::Sender<engine::Request>, tails: Tails) -> io::Result<()> {
+pub fn serve(
+    unix: OwnedFd,
+    ports: mpsc::UnboundedReceiver<OwnedFd>,
+    config: &Config,
+    requests: mpsc::Sender<engine::Request>,
+    tails: Tails,
+) -> io::Result<()> {
     let (server, door) = open()?;
     let door = Arc::new(RwLock::new(door));
     let endpoint = Arc::new(Endpoint { engine: Engine::new(requests), tails });
-    let listener = UnixListener::from(listener);
-    listener.set_nonblocking(false)?;
-    let way = Arc::clone(&door);
-    thread::Builder::new().name("api-gate".into()).spawn(move || gate::run(&listener, &way))?;
+    Gate::new(Admission::new(Names::of(config)), Arc::clone(&door)).start(unix, ports)?;
     thread::Builder::new().name("api".into()).spawn(move || {
         let mut server = server;
         loop {
@@ -100,20 +117,32 @@ fn answer_requests(server: &tiny_http::Server, endpoint: &Arc<Endpoint>) -> io::
 }
 
 impl Endpoint {
-    fn answer(&self, request: tiny_http::Request) {
-        let peer = gate::peer_of(&request);
+    fn answer(&self, mut request: tiny_http::Request) {
         let chunked = *request.http_version() >= tiny_http::HTTPVersion(1, 1);
-        let call = route::route(request.method().as_str(), request.url());
+        let reply = gate::peer_of(&request).and_then(|peer| {
+            let mut body = Vec::new();
+            // As long as the gate has written it into the head, and it has it whole.
+            request.as_reader().read_to_end(&mut body).map_err(|_| gate::cut())?;
+            self.reply(&Asked { method: request.method().as_str(), url: request.url(), body: &body, peer })
+        });
         let mut out = request.into_writer();
         // A client that went away has no use for an error.
-        let _gone = match call.and_then(|call| self.carry_out(call, &peer)) {
+        let _gone = match reply {
             Ok(Reply::Whole(answer)) => answer.write(&mut out),
             Ok(Reply::Stream(stream)) => stream.write(&self.engine, &self.tails, out, chunked),
             Err(problem) => Answer::from(problem).write(&mut out),
         };
     }
 
-    fn carry_out(&self, call: Call, peer: &str) -> Result<Reply, answer::Problem> {
+    /// One table of routes for each beginning of a path.
+    fn reply(&self, asked: &Asked<'_>) -> Result<Reply, answer::Problem> {
+        match asked.url.starts_with(route::BASE) {
+            true => self.carry_out(route::route(asked)?, asked.peer),
+            false => Err(route::unknown()),
+        }
+    }
+
+    fn carry_out(&self, call: Call, peer: Peer) -> Result<Reply, answer::Problem> {
         use engine::Request;
         let engine = &self.engine;
         let whole = |answer| Ok(Reply::Whole(answer));
@@ -128,7 +157,7 @@ impl Endpoint {
             Call::StopRun(run) => whole(Answer::stopping(&engine.ask(|reply| Request::StopRun(run, reply))?)),
             Call::Start { name, follow } => {
                 let job = name.clone();
-                let run = engine.ask(|reply| Request::Start { name, by: peer.to_owned(), reply })?;
+                let run = engine.ask(|reply| Request::Start { name, by: peer.to_string(), reply })?;
                 match follow {
                     true => Ok(Reply::Stream(stream::Stream::run(run, job, true))),
                     false => whole(Answer::started(run, &job)),

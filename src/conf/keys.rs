@@ -36,8 +36,8 @@ static OWN: &[Key] = &[
     Key::new(
         "port",
         Whole(0, 65535),
-        "The TCP port of the HTTP endpoint on 127.0.0.1, 0 for none. It is accepted and checked; the endpoint is served on \
-         the socket only.",
+        "The TCP port of the HTTP endpoint on 127.0.0.1, and on no other address; 0 for none. Where somebody else has it \
+         the daemon says so, runs jobs all the same, and takes it once it is free.",
     )
     .default("9999")
     .example("0"),
@@ -63,6 +63,16 @@ static OWN: &[Key] = &[
     .otherwise("`rotad` where there is such a user, else `daemon`")
     .example("rotad"),
     Key::new(
+        "admin_group",
+        USER,
+        "The group whose members may run, stop and change jobs as root may, by the HTTP endpoint and rota(1). The `socket` \
+         then belongs to it. On the socket the groups of the process count, on the `port` those that the user database has \
+         for its user.",
+    )
+    .otherwise("none")
+    .example("adm"),
+    Key::new("api", Keys(API), "Who may use the HTTP endpoint besides.").example("{readers: [anyone]}"),
+    Key::new(
         "stop_timeout",
         Duration,
         "How long what runs may take to end when the daemon stops. Then it is killed. At most one day.",
@@ -76,6 +86,18 @@ static OWN: &[Key] = &[
     )
     .example("{target: file, keep: 10}"),
 ];
+
+static API: &[Group] = &[Group {
+    title: "",
+    keys: &[Key::new(
+        "readers",
+        List(&Any, usize::MAX),
+        "Who may see jobs, runs and what they print, but change nothing: users, groups written `@group`, or `anyone`. With \
+         any reader the `socket` has mode 0666, and the daemon alone decides who comes in.",
+    )
+    .default("[]")
+    .example("[alice, '@dba']")],
+}];
 
 static LOG: &[Group] = &[
     Group {

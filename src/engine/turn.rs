@@ -57,6 +57,8 @@ pub struct Engine {
     pub(super) quit: Option<Instant>,
     pub(super) commands: Commands,
     pub(super) keeper: Keeper,
+    /// Where the TCP port goes, should the warden get it later.
+    ports: mpsc::UnboundedSender<OwnedFd>,
     status: Status,
     asked: Asked,
     link: AsyncFd<Arc<Link>>,
@@ -110,7 +112,7 @@ enum Happened {
 impl Engine {
     /// Starts every part, and takes over the runs of the engine before.
     pub fn start(link: Arc<Link>, greeting: Greeting) -> Result<Self, Broken> {
-        let Greeting { welcome, listener, adopted } = greeting;
+        let Greeting { welcome, listener, port, adopted } = greeting;
         let config = welcome.config;
         let trust = if config.as_root { Trust::of_root() } else { Trust::of_user() };
         let (prepared, prepared_in) = mpsc::unbounded_channel();
@@ -124,7 +126,9 @@ impl Engine {
         let opener = WardenOpener::new(asks);
         let policy = Policy { config: config.clone(), zone: TimeZone::system(), started: welcome.started };
         let (commands, _) = conf::watch(opener.clone(), policy, updates).map_err(started("watching conf.d"))?;
-        if let Err(error) = api::serve(listener, requests, capture.tails()) {
+        let (ports, ports_in) = mpsc::unbounded_channel();
+        port.into_iter().for_each(|port| drop(ports.send(port)));
+        if let Err(error) = api::serve(listener, ports_in, &config, requests, capture.tails()) {
             // Jobs run without it (G102).
             tracing::error!(code = "endpoint", "the HTTP endpoint does not run: {error}");
         }
@@ -162,6 +166,7 @@ impl Engine {
             quit: None,
             commands,
             keeper,
+            ports,
             status: Status::default(),
             asked: Asked::default(),
             link: ready::watch(link).map_err(Broken::Link)?,
@@ -288,6 +293,7 @@ impl Engine {
                 self.send(&ToWarden::Pong { count })?;
                 self.commands.send(Command::CheckIdentity);
             }
+            ToEngine::Port => fds.into_iter().for_each(|port| drop(self.ports.send(port))),
             ToEngine::Reload => self.reload(Reload::Warden),
             ToEngine::Drain { grace } => {
                 self.stopping = true;

@@ -22,6 +22,7 @@ use super::identity::{Answer, Identities, Identity, PATIENCE};
 use super::inheritance::Inheritance;
 use super::launch::Landing;
 use super::notify::Notifier;
+use super::port::Port;
 use super::renew::Program;
 use super::runs::{Runs, State};
 use super::say::{Level, Voice};
@@ -63,6 +64,7 @@ pub struct Warden {
     pub(super) first_look: bool,
     pub(super) program: Program,
     pub(super) listener: UnixListener,
+    pub(super) port: Port,
     signals: SignalDelivery<UnixStream, SignalOnly>,
     /// There may be more dead children than one turn has reaped.
     unreaped: bool,
@@ -87,6 +89,8 @@ pub struct Start {
     pub program: Program,
     /// The unix socket.
     pub listener: UnixListener,
+    /// The TCP port, not yet opened.
+    pub port: Port,
     /// On the state directory.
     pub lock: Flock<File>,
     /// Where to say things.
@@ -122,6 +126,7 @@ impl Warden {
             first_look: start.first_look,
             program: start.program,
             listener: start.listener,
+            port: start.port,
             signals,
             unreaped: false,
             buffer: Vec::new(),
@@ -166,6 +171,7 @@ impl Warden {
             _ => {}
         }
         let write = self.clock_write(now);
+        let port = self.clock_port(now);
         let engine = self.clock_engine(now);
         let stop = match self.stop {
             Stop::Draining { deadline, .. } | Stop::Leaving { deadline } => Some(deadline),
@@ -174,7 +180,7 @@ impl Warden {
         };
         let look_up = self.identities.asking.values().map(|asking| asking.since + PATIENCE).min();
         let notify = self.notifier.clock(now);
-        [engine, stop, look_up, write, notify].into_iter().flatten().min()
+        [engine, port, stop, look_up, write, notify].into_iter().flatten().min()
     }
 
     /// Waits for something to do. Answers which children's pipes and which look-ups are ready; signals and the engine
