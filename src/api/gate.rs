@@ -19,6 +19,7 @@ use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::socket::{getsockopt, sockopt};
 
 use super::answer::{Answer, Problem};
+use super::peer::{Peer, Right};
 use super::private::Door;
 
 /// Most connections at once.
@@ -117,7 +118,7 @@ fn pass(mut client: UnixStream, uid: u32, door: &RwLock<Door>) -> io::Result<()>
         return refuse(&client, busy());
     }
     let mut upstream = door.read().unwrap_or_else(PoisonError::into_inner).connect()?;
-    write!(upstream, "{line}\r\nConnection: close\r\n{PEER}: uid {uid}\r\n\r\n")?;
+    write!(upstream, "{line}\r\nConnection: close\r\n{PEER}: {}\r\n\r\n", Peer { uid, right: Right::Change }.header())?;
     relay(&mut client, &mut upstream)
 }
 
@@ -213,10 +214,16 @@ fn busy() -> Problem {
     Problem::new(503, "busy", "too many connections").hint("try again once some of them are closed")
 }
 
-/// Who asks, as the gate has written it: `uid 1000`.
-pub fn peer_of(request: &tiny_http::Request) -> String {
-    let peer = request.headers().iter().find(|header| header.field.equiv(PEER));
-    peer.map_or_else(|| "socket".to_owned(), |header| header.value.to_string())
+/// Who asks, as the gate has written it. A request without it has not come through the gate.
+pub fn peer_of(request: &tiny_http::Request) -> Result<Peer, Problem> {
+    let header = request.headers().iter().find(|header| header.field.equiv(PEER));
+    let peer = header.and_then(|header| Peer::parse(header.value.as_str()));
+    peer.ok_or_else(|| Problem::new(403, "forbidden", "nobody knows who asks"))
+}
+
+/// A request of which only a part has come through.
+pub fn cut() -> Problem {
+    Problem::new(400, "bad-request", "the body is not complete")
 }
 
 #[cfg(test)]

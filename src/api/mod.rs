@@ -13,6 +13,7 @@ mod answer;
 mod ask;
 mod gate;
 mod outflow;
+pub mod peer;
 mod private;
 pub mod record;
 pub mod route;
@@ -31,6 +32,7 @@ use crate::engine;
 use crate::sink::Tails;
 use answer::Answer;
 use ask::Engine;
+use peer::{Asked, Peer};
 use private::Door;
 use route::Call;
 
@@ -100,20 +102,32 @@ fn answer_requests(server: &tiny_http::Server, endpoint: &Arc<Endpoint>) -> io::
 }
 
 impl Endpoint {
-    fn answer(&self, request: tiny_http::Request) {
-        let peer = gate::peer_of(&request);
+    fn answer(&self, mut request: tiny_http::Request) {
         let chunked = *request.http_version() >= tiny_http::HTTPVersion(1, 1);
-        let call = route::route(request.method().as_str(), request.url());
+        let reply = gate::peer_of(&request).and_then(|peer| {
+            let mut body = Vec::new();
+            // As long as the gate has written it into the head, and it has it whole.
+            request.as_reader().read_to_end(&mut body).map_err(|_| gate::cut())?;
+            self.reply(&Asked { method: request.method().as_str(), url: request.url(), body: &body, peer })
+        });
         let mut out = request.into_writer();
         // A client that went away has no use for an error.
-        let _gone = match call.and_then(|call| self.carry_out(call, &peer)) {
+        let _gone = match reply {
             Ok(Reply::Whole(answer)) => answer.write(&mut out),
             Ok(Reply::Stream(stream)) => stream.write(&self.engine, &self.tails, out, chunked),
             Err(problem) => Answer::from(problem).write(&mut out),
         };
     }
 
-    fn carry_out(&self, call: Call, peer: &str) -> Result<Reply, answer::Problem> {
+    /// One table of routes for each beginning of a path.
+    fn reply(&self, asked: &Asked<'_>) -> Result<Reply, answer::Problem> {
+        match asked.url.starts_with(route::BASE) {
+            true => self.carry_out(route::route(asked)?, asked.peer),
+            false => Err(route::unknown()),
+        }
+    }
+
+    fn carry_out(&self, call: Call, peer: Peer) -> Result<Reply, answer::Problem> {
         use engine::Request;
         let engine = &self.engine;
         let whole = |answer| Ok(Reply::Whole(answer));
@@ -128,7 +142,7 @@ impl Endpoint {
             Call::StopRun(run) => whole(Answer::stopping(&engine.ask(|reply| Request::StopRun(run, reply))?)),
             Call::Start { name, follow } => {
                 let job = name.clone();
-                let run = engine.ask(|reply| Request::Start { name, by: peer.to_owned(), reply })?;
+                let run = engine.ask(|reply| Request::Start { name, by: peer.to_string(), reply })?;
                 match follow {
                     true => Ok(Reply::Stream(stream::Stream::run(run, job, true))),
                     false => whole(Answer::started(run, &job)),

@@ -4,6 +4,7 @@
 //! is no way up and a doubly encoded name is simply another name.
 
 use super::answer::Problem;
+use super::peer::{Asked, Right};
 use crate::job::JobName;
 use crate::wire::RunId;
 
@@ -17,6 +18,8 @@ const MAX_RUNS: usize = 100;
 pub struct Route {
     /// `GET` asks, `POST` wishes.
     pub method: &'static str,
+    /// What a peer must be allowed.
+    pub right: Right,
     /// Behind [`BASE`]; `NAME` and `ID` stand for a job's name and a run's id.
     pub path: &'static str,
     /// Parameters that it takes, as `key=value`.
@@ -78,14 +81,23 @@ pub enum Call {
 pub const ROUTES: [Route; 11] = [
     Route {
         method: "GET",
+        right: Right::Read,
         path: "/status",
         query: &[],
         summary: "the daemon in a few numbers",
         call: |_| Ok(Call::Status),
     },
-    Route { method: "GET", path: "/jobs", query: &[], summary: "every job", call: |_| Ok(Call::Jobs) },
     Route {
         method: "GET",
+        right: Right::Read,
+        path: "/jobs",
+        query: &[],
+        summary: "every job",
+        call: |_| Ok(Call::Jobs),
+    },
+    Route {
+        method: "GET",
+        right: Right::Read,
         path: "/jobs/NAME",
         query: &[],
         summary: "one job",
@@ -93,6 +105,7 @@ pub const ROUTES: [Route; 11] = [
     },
     Route {
         method: "POST",
+        right: Right::Change,
         path: "/jobs/NAME/run",
         query: &["follow=1"],
         summary: "run a job now, and stream its output if asked to",
@@ -100,6 +113,7 @@ pub const ROUTES: [Route; 11] = [
     },
     Route {
         method: "POST",
+        right: Right::Change,
         path: "/jobs/NAME/stop",
         query: &[],
         summary: "stop every run of a job, and drop what waits in its queue",
@@ -107,6 +121,7 @@ pub const ROUTES: [Route; 11] = [
     },
     Route {
         method: "GET",
+        right: Right::Read,
         path: "/jobs/NAME/output",
         query: &["follow=1", "runs=N", "lines=N"],
         summary: "what the last run of a job printed, or the last N; then whatever its runs print",
@@ -121,6 +136,7 @@ pub const ROUTES: [Route; 11] = [
     },
     Route {
         method: "GET",
+        right: Right::Read,
         path: "/runs/ID",
         query: &[],
         summary: "one run",
@@ -128,6 +144,7 @@ pub const ROUTES: [Route; 11] = [
     },
     Route {
         method: "POST",
+        right: Right::Change,
         path: "/runs/ID/stop",
         query: &[],
         summary: "stop one run",
@@ -135,6 +152,7 @@ pub const ROUTES: [Route; 11] = [
     },
     Route {
         method: "GET",
+        right: Right::Read,
         path: "/runs/ID/output",
         query: &["follow=1", "lines=N"],
         summary: "what a run printed, and prints until it is over",
@@ -142,6 +160,7 @@ pub const ROUTES: [Route; 11] = [
     },
     Route {
         method: "GET",
+        right: Right::Read,
         path: "/findings",
         query: &[],
         summary: "the files of conf.d with something wrong or doubtful",
@@ -149,6 +168,7 @@ pub const ROUTES: [Route; 11] = [
     },
     Route {
         method: "POST",
+        right: Right::Change,
         path: "/reload",
         query: &[],
         summary: "read conf.d anew; answered once it is armed",
@@ -156,10 +176,15 @@ pub const ROUTES: [Route; 11] = [
     },
 ];
 
-/// Finds what `method` and `url` ask for.
-pub fn route(method: &str, url: &str) -> Result<Call, Problem> {
+/// There is nothing at this path.
+pub fn unknown() -> Problem {
+    Problem::new(404, "no-such-route", "there is no such route").hint("rotad(8) lists them")
+}
+
+/// Finds what is asked for below [`BASE`], and whether the peer may ask for it.
+pub fn route(asked: &Asked<'_>) -> Result<Call, Problem> {
+    let Asked { method, url, .. } = *asked;
     let (path, query) = url.split_once('?').unwrap_or((url, ""));
-    let unknown = || Problem::new(404, "no-such-route", "there is no such route").hint("rotad(8) lists them");
     let segments: Vec<&str> = path.strip_prefix(BASE).ok_or_else(unknown)?.split('/').collect();
     let here: Vec<&Route> = ROUTES.iter().filter(|route| route.fits(&segments)).collect();
     if here.is_empty() {
@@ -170,6 +195,7 @@ pub fn route(method: &str, url: &str) -> Result<Call, Problem> {
         return Err(Problem::new(405, "wrong-method", "this route does not take that method")
             .hint(format!("use {}", methods.join(" or "))));
     };
+    asked.peer.may(route.right)?;
     let given = Given { segments, query: query.split('&').filter(|pair| !pair.is_empty()).collect() };
     if let Some(pair) = given.query.iter().find(|pair| !route.takes(pair)) {
         return Err(Problem::new(400, "bad-query", format!("this route does not take '{}'", pair.escape_debug())));
@@ -268,10 +294,26 @@ pub fn percent_encode(name: &str) -> String {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::peer::Peer;
     use super::*;
 
     fn name(text: &str) -> JobName {
         JobName::parse(text).unwrap()
+    }
+
+    fn route(method: &str, url: &str) -> Result<Call, Problem> {
+        super::route(&Asked { method, url, body: &[], peer: Peer { uid: 0, right: Right::Change } })
+    }
+
+    #[test]
+    fn g96_who_may_only_look_is_refused_every_wish() {
+        let peer = Peer { uid: 1000, right: Right::Read };
+        for route in ROUTES {
+            let url = format!("{BASE}{}", route.path.replace("NAME", "a").replace("ID", &RunId(7).to_string()));
+            let refused = super::route(&Asked { method: route.method, url: &url, body: &[], peer });
+            let refused = refused.is_err_and(|problem| (problem.status(), problem.code()) == (403, "read-only"));
+            assert_eq!(refused, route.method != "GET", "{} {}", route.method, route.path);
+        }
     }
 
     #[test]
