@@ -38,7 +38,7 @@ use std::sync::Arc;
 
 use crate::wire::Link;
 
-pub use request::{Change, Edit, Edited, Entry, Keys, Pause, Refusal, Reply, Request, Text};
+pub use request::{Beat, Change, Edit, Edited, Entry, Keys, Pause, Refusal, Reply, Request, Text};
 pub use tell::outcome_words;
 pub use view::{FileView, JobView, Outcome, RunView, StatusView, Verdict, VerdictView};
 
