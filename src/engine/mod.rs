@@ -15,6 +15,7 @@
 mod ask;
 mod boot;
 pub mod core;
+mod errands;
 mod greet;
 mod journal;
 mod opener;
