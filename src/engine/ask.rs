@@ -45,6 +45,7 @@ impl Engine {
             Request::Edit(_, reply) | Request::Pause { reply, .. } => drop(reply.send(Err(not_yet()))),
             Request::Text(_, reply) => drop(reply.send(Err(not_yet()))),
             Request::Reset(reply) => drop(reply.send(Err(not_yet()))),
+            Request::Beat(_, reply) => drop(reply.send(Err(not_yet()))),
             Request::Quit(reply) => drop(reply.send(Err(not_yet()))),
         }
         Ok(true)

@@ -15,6 +15,7 @@
 mod ask;
 mod boot;
 pub mod core;
+mod errands;
 mod greet;
 mod journal;
 mod opener;
@@ -38,7 +39,7 @@ use std::sync::Arc;
 
 use crate::wire::Link;
 
-pub use request::{Change, Edit, Edited, Entry, Keys, Pause, Refusal, Reply, Request, Text};
+pub use request::{Beat, Change, Edit, Edited, Entry, Keys, Pause, Refusal, Reply, Request, Text};
 pub use tell::outcome_words;
 pub use view::{FileView, JobView, Outcome, RunView, StatusView, Verdict, VerdictView};
 

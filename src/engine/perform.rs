@@ -35,6 +35,8 @@ impl Engine {
                 }
                 Effect::CloseOutput(run) => self.capture.close(run),
                 Effect::AbandonOutput(run) => self.capture.abandon(run),
+                Effect::CloseErrand(run) => self.listening.close(run),
+                Effect::Reported(_) => {}
                 Effect::Tell(fact) => facts.push(*fact),
             }
         }

@@ -93,6 +93,9 @@ fn tell_one(fact: &Fact, now: Timestamp) {
         Fact::Strange(run) => {
             tracing::warn!(%run, code = "adopted", "run {run} was started by an engine of another version");
         }
+        Fact::ErrandsLeft(count) => {
+            tracing::warn!(code = "errands-left", "{count} errands were still waiting when the daemon stopped");
+        }
         Fact::Clock { jump, from, to } => {
             let (from, to) = (words::clock(*from, *to), words::clock(*to, *from));
             match jump {

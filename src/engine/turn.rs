@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::boot::Boot;
 use super::core::{Event, Now, Setting, State};
+use super::errands::Listening;
 use super::greet::Greeting;
 use super::opener::{Ask, Asked, WardenOpener};
 use super::outbox::Outbox;
@@ -46,6 +47,7 @@ pub struct Engine {
     /// Reloads that are asked for, by token.
     pub(super) reloads: BTreeMap<u64, Reload>,
     pub(super) commands: Commands,
+    pub(super) listening: Listening,
     status: Status,
     asked: Asked,
     link: AsyncFd<Arc<Link>>,
@@ -127,6 +129,7 @@ impl Engine {
             capture,
             opener,
             trust,
+            listening: Listening::new(prepared.clone()),
             prepared,
             reloads: BTreeMap::new(),
             commands,
@@ -230,7 +233,9 @@ impl Engine {
     fn obey(&mut self, message: ToEngine, fds: Vec<OwnedFd>) -> Result<(), Broken> {
         match message {
             ToEngine::Started { run, pid, at } => {
-                if let (Ok([stdout, stderr]), false) = (<[OwnedFd; 2]>::try_from(fds), self.piped.remove(&run)) {
+                if self.state.is_errand(run) {
+                    self.listening.listen(run, fds);
+                } else if let (Ok([stdout, stderr]), false) = (<[OwnedFd; 2]>::try_from(fds), self.piped.remove(&run)) {
                     self.capture.take(run, stdout, stderr);
                 }
                 self.step(Event::Started { run, pid, at })?;

@@ -15,6 +15,8 @@
 mod ask;
 mod clock;
 mod drain;
+mod errand;
+mod errand_life;
 mod event;
 mod inherit;
 mod jobs;
@@ -33,6 +35,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 pub use clock::{ClockJump, LATE_LIMIT, Now};
+pub use errand::{Errand, ErrandEnd, ErrandId, Full, Report};
 pub use event::{Effect, Event, Fact, Label};
 pub use life::DRAIN_LIMIT;
 pub use mark::{Context, Mark, Stop, Terms, Ticket, Why};
@@ -87,6 +90,7 @@ pub struct State {
     loaded: bool,
     stopping: Option<drain::Stopping>,
     marking: Marking,
+    errands: errand::Errands,
     effects: Vec<Effect>,
 }
 
@@ -142,6 +146,7 @@ impl State {
             loaded: false,
             stopping: None,
             marking: Marking::Fresh,
+            errands: errand::Errands::default(),
             effects: Vec::new(),
             setting,
         }
@@ -149,10 +154,15 @@ impl State {
 
     /// Takes in what happened, and says what is to be done.
     pub fn step(&mut self, event: Event, now: Now) -> Vec<Effect> {
+        let Some(event) = self.hear_errand(event, now) else {
+            self.flush(now);
+            return std::mem::take(&mut self.effects);
+        };
         match event {
             Event::Wake => {
                 self.pass_time(now);
                 self.meet_deadlines(now);
+                self.run_errands(now);
             }
             Event::Adopt(adopt) => self.adopt(*adopt, now),
             Event::Loaded { changes, complete } => self.load(changes, complete, now),
@@ -165,6 +175,7 @@ impl State {
             Event::Drained { run, received, dropped } => self.output_is_in(run, received, dropped, now),
             Event::Left { run, processes } => self.left(run, processes),
             Event::Drain { grace } => self.drain(grace, now),
+            Event::ErrandOutput { .. } => {}
         }
         self.flush(now);
         std::mem::take(&mut self.effects)
@@ -178,7 +189,8 @@ impl State {
     /// When the monotonic clock must.
     pub fn next_mono(&self) -> Option<Duration> {
         let runs = self.runs.values().filter_map(Run::deadline);
-        runs.chain(self.stopping.as_ref().and_then(drain::Stopping::deadline)).min()
+        let errands = self.errands.deadline().filter(|_| self.errands_go());
+        runs.chain(self.stopping.as_ref().and_then(drain::Stopping::deadline)).chain(errands).min()
     }
 
     /// `@reboot` jobs are started and the warden knows: another start in this boot must not start them again.
