@@ -11,7 +11,10 @@
 
 mod answer;
 mod ask;
+pub mod crond;
 mod gate;
+mod given;
+pub mod openapi;
 mod outflow;
 pub mod peer;
 mod private;
@@ -26,12 +29,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::thread;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use crate::engine;
 use crate::sink::Tails;
 use answer::Answer;
 use ask::Engine;
+pub use crond::Places;
 use peer::{Asked, Peer};
 use private::Door;
 use route::Call;
@@ -40,10 +45,15 @@ use route::Call;
 /// threads live as long as the process. Fails when the socket behind the gate cannot be made or a thread cannot start.
 ///
 /// Requests that no engine takes are answered with `engine-busy`.
-pub fn serve(listener: OwnedFd, requests: mpsc::Sender<engine::Request>, tails: Tails) -> io::Result<()> {
+pub fn serve(
+    listener: OwnedFd,
+    requests: mpsc::Sender<engine::Request>,
+    tails: Tails,
+    places: Places,
+) -> io::Result<()> {
     let (server, door) = open()?;
     let door = Arc::new(RwLock::new(door));
-    let endpoint = Arc::new(Endpoint { engine: Engine::new(requests), tails });
+    let endpoint = Arc::new(Endpoint { engine: Engine::new(requests), tails, places });
     let listener = UnixListener::from(listener);
     listener.set_nonblocking(false)?;
     let way = Arc::clone(&door);
@@ -82,6 +92,7 @@ fn reopen(door: &RwLock<Door>) -> tiny_http::Server {
 struct Endpoint {
     engine: Engine,
     tails: Tails,
+    places: Places,
 }
 
 /// One thread a request; the gate bounds how many there are. Comes back when the library no longer takes connections, as
@@ -123,7 +134,7 @@ impl Endpoint {
     fn reply(&self, asked: &Asked<'_>) -> Result<Reply, answer::Problem> {
         match asked.url.starts_with(route::BASE) {
             true => self.carry_out(route::route(asked)?, asked.peer),
-            false => Err(route::unknown()),
+            false => Ok(Reply::Whole(crond::answer(asked, &self.engine, &self.places))),
         }
     }
 
@@ -140,6 +151,15 @@ impl Endpoint {
             Call::Reload => whole(Answer::ok(&engine.ask(Request::Reload)?)),
             Call::StopJob(name) => whole(Answer::stopping(&engine.ask(|reply| Request::StopJob(name, reply))?)),
             Call::StopRun(run) => whole(Answer::stopping(&engine.ask(|reply| Request::StopRun(run, reply))?)),
+            Call::Edit { change, permanent } => {
+                let edit = engine::Edit { change, permanent, by: peer.to_string() };
+                whole(Answer::ok(&engine.ask(|reply| Request::Edit(edit, reply))?))
+            }
+            Call::Text(name) => whole(Answer::ok(&engine.ask(|reply| Request::Text(name, reply))?)),
+            Call::Pause { name, end, reason } => {
+                let (until, by) = (end.from(Timestamp::now())?, peer.to_string());
+                whole(Answer::ok(&engine.ask(|reply| Request::Pause { name, until, reason, by, reply })?))
+            }
             Call::Start { name, follow } => {
                 let job = name.clone();
                 let run = engine.ask(|reply| Request::Start { name, by: peer.to_string(), reply })?;

@@ -110,7 +110,9 @@ impl Engine {
         let opener = WardenOpener::new(asks);
         let policy = Policy { config: config.clone(), zone: TimeZone::system() };
         let (commands, _) = conf::watch(opener.clone(), policy, updates).map_err(started("watching conf.d"))?;
-        if let Err(error) = api::serve(listener, requests, capture.tails()) {
+        let jobs_config = config.crond.as_ref().and_then(|crond| crond.jobs_config.clone());
+        let places = api::Places { jobs_config: jobs_config.unwrap_or_else(|| config.conf_d.clone()) };
+        if let Err(error) = api::serve(listener, requests, capture.tails(), places) {
             // Jobs run without it (G102).
             tracing::error!(code = "endpoint", "the HTTP endpoint does not run: {error}");
         }

@@ -89,17 +89,18 @@ fn job(out: &mut Vec<u8>, job: &Job, name: &str, enable: bool) {
         write::text(out, text);
     };
     text("{\"name\":", name);
-    let (command, args) = match &job.program {
-        Program::Exec { command, args } => (command.as_str(), args.as_slice()),
-        Program::Script(script) => ("/bin/sh", &["-c".to_owned(), script.clone()][..]),
-    };
-    text(if enable { ",\"enable\":true,\"command\":" } else { ",\"enable\":false,\"command\":" }, command);
-    match args {
-        [] => out.extend_from_slice(b",\"args\":[]"),
-        args => {
+    let enable = if enable { ",\"enable\":true,\"command\":" } else { ",\"enable\":false,\"command\":" };
+    match &job.program {
+        Program::Exec { command, args } => {
+            text(enable, command);
             for (at, arg) in args.iter().enumerate() {
                 text(if at == 0 { ",\"args\":[" } else { "," }, arg);
             }
+            out.extend_from_slice(if args.is_empty() { b",\"args\":[]" } else { b"]" });
+        }
+        Program::Script(script) => {
+            text(enable, "/bin/sh");
+            text(",\"args\":[\"-c\",", script);
             out.push(b']');
         }
     }
@@ -112,6 +113,3 @@ fn job(out: &mut Vec<u8>, job: &Job, name: &str, enable: bool) {
     text(",\"work_dir\":", &job.work_dir.as_ref().map_or("".into(), |dir| dir.to_string_lossy()));
     out.extend_from_slice(if job.on_overlap == OnOverlap::Allow { b",\"overlap\":true}" } else { b"}" });
 }
-
-#[cfg(test)]
-mod tests;

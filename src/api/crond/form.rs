@@ -39,7 +39,8 @@ impl Form {
 
     fn missing(&mut self, field: &str) {
         let Form { field: place, missing, .. } = self;
-        missing.push(format!("Key: '{place}{field}' Error:Field validation for '{field}' failed on the 'required' tag"));
+        missing
+            .push(format!("Key: '{place}{field}' Error:Field validation for '{field}' failed on the 'required' tag"));
     }
 
     /// A text that must not be empty.
@@ -189,9 +190,8 @@ mod tests {
     /// Binds the fields of the route that has most kinds of them.
     fn bind(body: &str) -> Result<(Option<(String, Vec<String>)>, bool, i64), String> {
         let mut form = Form::read(body.as_bytes())?;
-        let job = form.within(("job", "job."), ("Job", "Job."), |job| {
-            (job.text("name", "Name"), job.texts("args", "Args"))
-        });
+        let job =
+            form.within(("job", "job."), ("Job", "Job."), |job| (job.text("name", "Name"), job.texts("args", "Args")));
         let permanent = form.flag("permanent", "Permanent");
         let value = form.number("value", "Value", |text| text.strip_suffix('!')?.parse().ok());
         form.done().map(|()| (job, permanent, value))
@@ -216,13 +216,17 @@ mod tests {
         };
         let [job, name, args] = [missing("", "Job"), missing("Job.", "Name"), missing("Job.", "Args")];
         let [permanent, value] = [missing("", "Permanent"), missing("", "Value")];
-        let kind = |kind, key, wanted| format!("json: cannot unmarshal {kind} into Go struct field .{key} of type {wanted}");
+        let kind =
+            |kind, key, wanted| format!("json: cannot unmarshal {kind} into Go struct field .{key} of type {wanted}");
         let good = r#""job":{"name":"n","args":[]}"#;
         for (body, message) in [
             ("".to_owned(), "EOF".to_owned()),
             ("[]".into(), "json: cannot unmarshal array into Go value of type struct".into()),
             ("null".into(), [job.clone(), permanent.clone(), value.clone()].join("\n")),
-            (r#"{"job":{"name":""},"permanent":null,"value":0}"#.into(), [name, args, permanent, value.clone()].join("\n")),
+            (
+                r#"{"job":{"name":""},"permanent":null,"value":0}"#.into(),
+                [name, args, permanent, value.clone()].join("\n"),
+            ),
             (format!(r#"{{{good},"permanent":true,"value":1.5}}"#), kind("number 1.5", "value", "int64")),
             (format!(r#"{{{good},"permanent":true,"value":"7"}}"#), kind("string", "value", "int64")),
             (format!(r#"{{{good},"permanent":"x","value":0}}"#), kind("string", "permanent", "bool")),
