@@ -120,8 +120,8 @@ impl Answer {
         }
     }
 
-    /// Writes head and body.
-    pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
+    /// Head and body.
+    pub fn bytes(&self) -> Vec<u8> {
         let length = self.body.len();
         let location = match self.location.as_str() {
             "" => String::new(),
@@ -130,7 +130,12 @@ impl Answer {
         let more = format!("{location}Content-Length: {length}\r\n");
         let mut whole = head(self.status, self.content_type, &more).into_bytes();
         whole.extend_from_slice(&self.body);
-        out.write_all(&whole)?;
+        whole
+    }
+
+    /// Writes head and body.
+    pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        out.write_all(&self.bytes())?;
         out.flush()
     }
 }
@@ -154,7 +159,9 @@ pub fn head(status: u16, content_type: &str, more: &str) -> String {
         405 => "Method Not Allowed",
         408 => "Request Timeout",
         409 => "Conflict",
+        411 => "Length Required",
         413 => "Content Too Large",
+        421 => "Misdirected Request",
         422 => "Unprocessable Content",
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",

@@ -1,213 +1,259 @@
-//! What stands between the socket and the HTTP library: it takes a connection, asks the kernel who is at its other end,
-//! reads one request head within bounds and a deadline, and hands on a head that it has written itself.
+//! What stands between the sockets and the HTTP library. It takes a connection, asks the kernel who is at its other end,
+//! admits or refuses before it has looked at a single byte, reads one request within bounds and a time, keeps out what a
+//! foreign web page may have sent, and hands on a head that it has written itself, with a body of exactly the length that
+//! this head says.
 //!
 //! The library (tiny_http 0.12) has no limits of its own: an endless header fills memory, a large `Content-Length` is
 //! allocated and read when the request is dropped, pipelined requests hold threads. None of that can pass: a connection
-//! carries one request, without a body, whose only headers are ours. Then the answer is relayed until either end closes;
-//! a client that goes away takes its request with it.
+//! carries one request, whose only headers are ours. Then the answer is relayed until either end closes; a client that
+//! goes away takes its request with it.
+//!
+//! All of this is one thread, whatever the number of connections; the library has two threads for each request that has
+//! come through, and [`Places`] says how many those are.
 
-use std::collections::HashMap;
-use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::socket::{getsockopt, sockopt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
 
+use super::admission::{Admission, Who};
 use super::answer::{Answer, Problem};
+use super::guard::Way;
+use super::head::Head;
+use super::inflow;
+use super::owner::{Owners, is_connected};
 use super::peer::{Peer, Right};
+use super::places::{Place, Places, Rank};
 use super::private::Door;
+use crate::warden::sys;
 
-/// Most connections at once.
-const MAX_CONNECTIONS: usize = 128;
-/// Where few descriptors may be open, one in so many is for connections: the others are for the jobs' pipes, and
-/// without those the link to the warden breaks (fault H113). A connection takes up to four.
+/// Most requests at once.
+const MAX_REQUESTS: usize = 128;
+/// Where few descriptors may be open, one in so many is for requests: the others are for the jobs' pipes, and without
+/// those the link to the warden breaks (fault H113). A request takes up to four.
 const DESCRIPTORS_FOR_ONE: u64 = 4;
-/// Longest request head in bytes. A job name takes at most 3 × 128 of them.
-const MAX_HEAD: usize = 16 << 10;
-/// Longest time in which the head must be complete.
-const HEAD_TIME: Duration = Duration::from_secs(10);
 /// Longest time that a client may leave its answer unread: long enough to stop in a pager.
 const UNREAD_TIME: Duration = Duration::from_secs(600);
+/// Time that a client has to ask before it is refused, and to close after its answer.
+const MANNERS: Duration = Duration::from_secs(1);
+/// How often it is looked whether a client that waits for its answer is still there.
+const LOOK: Duration = Duration::from_millis(500);
+/// Stands for a peer that nobody owns; no user has this number.
+const NOBODY: u32 = u32::MAX;
 /// The header by which the gate tells who asks.
 const PEER: &str = "Rotad-Peer";
 
-/// Takes connections for ever.
-pub fn run(listener: &UnixListener, door: &RwLock<Door>) {
-    let connections = Arc::new(Mutex::new(HashMap::new()));
-    let descriptors = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft);
-    let most = usize::try_from(descriptors / DESCRIPTORS_FOR_ONE).unwrap_or(usize::MAX).clamp(2, MAX_CONNECTIONS);
-    thread::scope(|scope| {
-        loop {
-            let client = match listener.accept() {
-                Ok((client, _)) => client,
-                Err(error) => {
-                    // ECONNABORTED passes at once, EMFILE and ENOMEM in a while.
-                    tracing::debug!(%error, "accept");
-                    thread::park_timeout(Duration::from_millis(100));
-                    continue;
-                }
-            };
-            let Ok(peer) = getsockopt(&client, sockopt::PeerCredentials) else { continue };
-            match Place::take(&connections, peer.uid(), most) {
-                Some(place) => {
-                    let work = move || {
-                        let _place = place;
-                        // What fails here is the client's connection, and there is nobody else to tell.
-                        let _gone = pass(client, peer.uid(), door);
-                    };
-                    if let Err(error) = thread::Builder::new().name("api-client".into()).spawn_scoped(scope, work) {
-                        tracing::warn!(%error, "no thread for a connection: it is closed");
-                    }
-                }
-                None => {
-                    let _gone = client.set_nonblocking(true).and_then(|()| refuse(&client, busy()));
+/// A connection, whichever socket it came by.
+trait Client: AsyncRead + AsyncWrite + AsFd + Unpin + Send + Sync + 'static {}
+impl Client for TcpStream {}
+impl Client for UnixStream {}
+
+/// The gate: who may come in, how many, and where to.
+pub struct Gate {
+    admission: Admission,
+    places: Arc<Places>,
+    door: Arc<RwLock<Door>>,
+}
+
+impl Gate {
+    /// A gate before the library behind `door`.
+    pub fn new(admission: Admission, door: Arc<RwLock<Door>>) -> Arc<Self> {
+        let descriptors = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft);
+        let most = usize::try_from(descriptors / DESCRIPTORS_FOR_ONE).unwrap_or(usize::MAX).min(MAX_REQUESTS);
+        Arc::new(Self { admission, places: Places::new(most), door })
+    }
+
+    /// Starts the thread of the gate, which takes connections for ever: of the unix socket, and of every listening TCP
+    /// socket that comes by `ports`.
+    pub fn start(self: Arc<Self>, unix: OwnedFd, mut ports: mpsc::UnboundedReceiver<OwnedFd>) -> io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let unix = std::os::unix::net::UnixListener::from(unix);
+        unix.set_nonblocking(true)?;
+        let run = async move {
+            match UnixListener::from_std(unix) {
+                Ok(unix) => drop(tokio::spawn(Arc::clone(&self).take_unix(unix))),
+                Err(error) => tracing::error!(code = "endpoint", "the unix socket is not served: {error}"),
+            }
+            while let Some(port) = ports.recv().await {
+                let port = std::net::TcpListener::from(port);
+                match port.set_nonblocking(true).and_then(|()| TcpListener::from_std(port)) {
+                    Ok(port) => drop(tokio::spawn(Arc::clone(&self).take_tcp(port))),
+                    Err(error) => tracing::error!(code = "endpoint", "the TCP port is not served: {error}"),
                 }
             }
-        }
-    })
-}
-
-/// One connection's place among those that are admitted, given back when it is dropped.
-struct Place {
-    of: u32,
-    all: Arc<Mutex<HashMap<u32, usize>>>,
-}
-
-impl Place {
-    /// One of `most`, of which one user gets half at most, so that one cannot keep out the others.
-    fn take(all: &Arc<Mutex<HashMap<u32, usize>>>, of: u32, most: usize) -> Option<Place> {
-        let mut counts = all.lock().unwrap_or_else(PoisonError::into_inner);
-        if counts.values().sum::<usize>() >= most {
-            return None;
-        }
-        let count = counts.entry(of).or_default();
-        if *count >= most / 2 {
-            return None;
-        }
-        *count += 1;
-        Some(Place { of, all: Arc::clone(all) })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut counts = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.of) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.of);
-            }
-        }
-    }
-}
-
-/// Reads the head, hands on what it asks, relays the answer.
-fn pass(mut client: UnixStream, uid: u32, door: &RwLock<Door>) -> io::Result<()> {
-    client.set_write_timeout(Some(UNREAD_TIME))?;
-    let line = match read_head(&mut client)?.and_then(|head| request_line(&head)) {
-        Ok(line) => line,
-        Err(problem) => return refuse(&client, problem),
-    };
-    // The library duplicates the descriptor of its end, and panics where it cannot.
-    if (0..4).map(|_| client.try_clone()).collect::<io::Result<Vec<_>>>().is_err() {
-        return refuse(&client, busy());
-    }
-    let mut upstream = door.read().unwrap_or_else(PoisonError::into_inner).connect()?;
-    write!(upstream, "{line}\r\nConnection: close\r\n{PEER}: {}\r\n\r\n", Peer { uid, right: Right::Change }.header())?;
-    relay(&mut client, &mut upstream)
-}
-
-/// The bytes up to the empty line, or why they are refused.
-fn read_head(client: &mut UnixStream) -> io::Result<Result<Vec<u8>, Problem>> {
-    let deadline = Instant::now() + HEAD_TIME;
-    let (mut head, mut piece) = (Vec::new(), [0; 2048]);
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Ok(Err(Problem::new(408, "too-slow", "the request was not complete in 10 s")));
-        }
-        client.set_read_timeout(Some(left))?;
-        let length = match client.read(&mut piece) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(length) => length,
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => continue,
-            Err(error) => return Err(error),
+            std::future::pending::<()>().await;
         };
-        let seen = head.len().saturating_sub(3);
-        head.extend_from_slice(&piece[..length]);
-        if let Some(at) = memchr::memmem::find(&head[seen..], b"\r\n\r\n") {
-            head.truncate(seen + at);
-            return Ok(Ok(head));
+        thread::Builder::new().name("api-gate".into()).spawn(move || runtime.block_on(run))?;
+        Ok(())
+    }
+
+    async fn take_unix(self: Arc<Self>, listener: UnixListener) {
+        loop {
+            let Some((client, _)) = accepted(listener.accept().await).await else { continue };
+            let Ok(peer) = getsockopt(&client, sockopt::PeerCredentials) else { continue };
+            let groups = sys::peer_groups(client.as_fd()).unwrap_or_default();
+            let groups = groups.into_iter().chain([peer.gid()]).collect();
+            self.admit(client, Who { uid: peer.uid(), groups: Some(groups) }, Way::Unix);
         }
-        if head.len() > MAX_HEAD {
-            return Ok(Err(Problem::new(431, "head-too-long", "the head of a request has at most 16 KiB")));
+    }
+
+    async fn take_tcp(self: Arc<Self>, listener: TcpListener) {
+        let mut owners = Owners::open();
+        loop {
+            let Some((client, peer)) = accepted(listener.accept().await).await else { continue };
+            let (Ok(SocketAddr::V4(local)), SocketAddr::V4(peer)) = (client.local_addr(), peer) else { continue };
+            // An answer in several pieces is not held back.
+            let _slower = client.set_nodelay(true);
+            match owners.of(&client, local, peer) {
+                Some(uid) => self.admit(client, Who { uid, groups: None }, Way::Tcp(local.port())),
+                // Most often because it is gone.
+                None => self.refuse(client, NOBODY, forbidden()),
+            }
         }
+    }
+
+    /// Finds out what a peer may.
+    fn admit(self: &Arc<Self>, client: impl Client, who: Who, way: Way) {
+        if let Some(right) = self.admission.known(&who) {
+            return self.seat(client, who.uid, right, way);
+        }
+        let Some(place) = self.places.take(Rank::Stranger, who.uid) else { return };
+        let gate = Arc::clone(self);
+        tokio::spawn(async move {
+            let right = gate.admission.ask(&who).await;
+            drop(place);
+            match right {
+                Ok(right) => gate.seat(client, who.uid, right, way),
+                Err(problem) => gate.refuse(client, who.uid, problem),
+            }
+        });
+    }
+
+    fn seat(self: &Arc<Self>, client: impl Client, uid: u32, right: Option<Right>, way: Way) {
+        let Some(right) = right else { return self.refuse(client, uid, forbidden()) };
+        match self.places.take(self.admission.rank(uid, right), uid) {
+            Some(place) => {
+                let gate = Arc::clone(self);
+                // What fails here is the client's connection, and there is nobody else to tell.
+                tokio::spawn(async move { gate.serve(client, Peer { uid, right }, way, place).await.ok() });
+            }
+            None => self.refuse(client, uid, busy()),
+        }
+    }
+
+    /// Tells somebody why not. Where there are many to be told, they learn nothing.
+    fn refuse(self: &Arc<Self>, mut client: impl Client, uid: u32, problem: Problem) {
+        let Some(place) = self.places.take(Rank::Stranger, uid) else { return };
+        tokio::spawn(async move {
+            let _place = place;
+            // Clients take an answer to a question that they have not asked yet for a broken connection.
+            let _unread = timeout(MANNERS, client.read(&mut [0; 1024])).await;
+            tell(&mut client, problem).await?;
+            leave(client).await
+        });
+    }
+
+    /// One request.
+    async fn serve(&self, mut client: impl Client, peer: Peer, way: Way, place: Place) -> io::Result<()> {
+        if let Err(problem) = self.pass(&mut client, peer, way).await? {
+            tell(&mut client, problem).await?;
+        }
+        drop(place);
+        match self.places.take(Rank::Stranger, peer.uid) {
+            Some(_place) => leave(client).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Reads it, hands it on, relays the answer; or says why not.
+    async fn pass(&self, client: &mut impl Client, peer: Peer, way: Way) -> io::Result<Result<(), Problem>> {
+        let (text, behind) = match inflow::head(client).await? {
+            Ok(read) => read,
+            Err(problem) => return Ok(Err(problem)),
+        };
+        let head = match Head::parse(&text).and_then(|head| way.guard(&head).map(|()| head)) {
+            Ok(head) => head,
+            Err(problem) => return Ok(Err(problem)),
+        };
+        let keep = peer.right == Right::Change && !matches!(head.method, "GET" | "HEAD");
+        let body = match inflow::body(client, &head, behind, keep).await? {
+            Ok(body) => body,
+            Err(problem) => return Ok(Err(problem)),
+        };
+        // The library duplicates the descriptor of its end, and panics where it cannot.
+        if (0..4).map(|_| client.as_fd().try_clone_to_owned()).collect::<io::Result<Vec<_>>>().is_err() {
+            return Ok(Err(busy()));
+        }
+        let door = self.door.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let Ok(mut upstream) = door.connect().await else { return Ok(Err(busy())) };
+        let Head { method, target, version, .. } = head;
+        let (length, peer) = (body.len(), peer.header());
+        let head = format!(
+            "{method} {target} {version}\r\nConnection: close\r\nContent-Length: {length}\r\n{PEER}: {peer}\r\n\r\n"
+        );
+        upstream.write_all(&[head.as_bytes(), &body].concat()).await?;
+        drop(body);
+        relay(client, &mut upstream).await.map(Ok)
     }
 }
 
-/// The request line of a head, checked byte for byte; the headers are looked at for a body and forgotten.
-fn request_line(head: &[u8]) -> Result<String, Problem> {
-    let bad = |what: &str| Problem::new(400, "bad-request", what);
-    let head = std::str::from_utf8(head).map_err(|_| bad("the head of the request is not UTF-8"))?;
-    let mut lines = head.split("\r\n");
-    let line = lines.next().unwrap_or_default();
-    let parts: Vec<&str> = line.split(' ').collect();
-    let [method, target, version] = parts[..] else { return Err(bad("the request line has not three parts")) };
-    if method.is_empty() || method.len() > 16 || !method.bytes().all(|byte| byte.is_ascii_uppercase()) {
-        return Err(bad("that is no method"));
+/// What was accepted. Where that failed, time has passed: ECONNABORTED is over at once, EMFILE and ENOMEM in a while.
+async fn accepted<T>(accepted: io::Result<T>) -> Option<T> {
+    if let Err(error) = &accepted {
+        tracing::debug!(%error, "accept");
+        sleep(Duration::from_millis(100)).await;
     }
-    if !target.starts_with('/') || !target.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(bad("that is no path"));
-    }
-    if !matches!(version, "HTTP/1.0" | "HTTP/1.1") {
-        return Err(Problem::new(505, "http-version", "only HTTP/1.0 and HTTP/1.1 are spoken here"));
-    }
-    for header in lines {
-        let (name, value) = header.split_once(':').ok_or_else(|| bad("a header has no colon"))?;
-        let body = name.trim().eq_ignore_ascii_case("Transfer-Encoding")
-            || (name.trim().eq_ignore_ascii_case("Content-Length") && value.trim() != "0");
-        if body {
-            return Err(Problem::new(413, "no-body", "no route takes a body").hint("send Content-Length: 0"));
-        }
-    }
-    Ok(line.to_owned())
+    accepted.ok()
 }
 
 /// Copies the answer until it ends or the client is gone.
-fn relay(client: &mut UnixStream, upstream: &mut UnixStream) -> io::Result<()> {
-    let mut piece = [0; 16 << 10];
+async fn relay(client: &mut impl Client, upstream: &mut UnixStream) -> io::Result<()> {
+    let mut piece = vec![0; 16 << 10];
     loop {
-        let (gone, ready) = {
-            let mut both = [
-                // Nothing more is read from the client; POLLHUP and POLLERR come unasked.
-                PollFd::new(client.as_fd(), PollFlags::empty()),
-                PollFd::new(upstream.as_fd(), PollFlags::POLLIN),
-            ];
-            match poll(&mut both, PollTimeout::NONE) {
-                Ok(_) | Err(nix::errno::Errno::EINTR) => {}
-                Err(errno) => return Err(errno.into()),
-            }
-            (both[0].any().unwrap_or(true), both[1].any().unwrap_or(true))
+        let length = tokio::select! {
+            read = upstream.read(&mut piece) => read?,
+            () = gone(client) => 0,
         };
-        if gone {
+        if length == 0 {
             return Ok(());
         }
-        if ready {
-            match upstream.read(&mut piece)? {
-                0 => return Ok(()),
-                length => client.write_all(&piece[..length])?,
-            }
-        }
+        timeout(UNREAD_TIME, client.write_all(&piece[..length])).await??;
     }
 }
 
-fn refuse(mut client: &UnixStream, problem: Problem) -> io::Result<()> {
-    Answer::from(problem).write(&mut client)
+/// Comes back once the client has left. (Nothing more is read from it, so nothing else tells.)
+async fn gone(client: &impl Client) {
+    while is_connected(client) {
+        sleep(LOOK).await;
+    }
+}
+
+async fn tell(client: &mut impl Client, problem: Problem) -> io::Result<()> {
+    timeout(MANNERS, client.write_all(&Answer::from(problem).bytes())).await?
+}
+
+/// Closes. What the client has sent beside its request is read away first: else the kernel would reset the connection, and
+/// the client might lose its answer.
+async fn leave(mut client: impl Client) -> io::Result<()> {
+    client.shutdown().await?;
+    let mut rest = client.take(inflow::MAX_BODY);
+    let _cut = timeout(MANNERS, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await;
+    Ok(())
+}
+
+/// The same for everybody, whatever they were about to ask.
+fn forbidden() -> Problem {
+    Problem::new(403, "forbidden", "rotad is not for this user")
+        .hint("root, jobs_user and admin_group may use it, api.readers may look: rotad.yaml(5)")
 }
 
 fn busy() -> Problem {
@@ -217,60 +263,10 @@ fn busy() -> Problem {
 /// Who asks, as the gate has written it. A request without it has not come through the gate.
 pub fn peer_of(request: &tiny_http::Request) -> Result<Peer, Problem> {
     let header = request.headers().iter().find(|header| header.field.equiv(PEER));
-    let peer = header.and_then(|header| Peer::parse(header.value.as_str()));
-    peer.ok_or_else(|| Problem::new(403, "forbidden", "nobody knows who asks"))
+    header.and_then(|header| Peer::parse(header.value.as_str())).ok_or_else(forbidden)
 }
 
 /// A request of which only a part has come through.
 pub fn cut() -> Problem {
     Problem::new(400, "bad-request", "the body is not complete")
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn g98_only_a_plain_request_line_passes() {
-        assert_eq!(request_line(b"GET /x HTTP/1.1\r\nHost: evil\r\nRotad-Peer: uid 0").unwrap(), "GET /x HTTP/1.1");
-        for (head, code) in [
-            (&b""[..], "bad-request"),
-            (b"GET /x", "bad-request"),
-            (b"GET  /x HTTP/1.1", "bad-request"),
-            (b"get /x HTTP/1.1", "bad-request"),
-            (b"GET http://evil/x HTTP/1.1", "bad-request"),
-            (b"GET /\x00 HTTP/1.1", "bad-request"),
-            (b"GET /\n HTTP/1.1", "bad-request"),
-            (b"GET /\xff HTTP/1.1", "bad-request"),
-            (b"GET /x HTTP/1.1\r\nnonsense", "bad-request"),
-            (b"GET /x HTTP/2.0", "http-version"),
-            (b"POST /x HTTP/1.1\r\nContent-Length: 18446744073709551615", "no-body"),
-            (b"POST /x HTTP/1.1\r\nContent-Length: -5", "no-body"),
-            (b"POST /x HTTP/1.1\r\nContent-Length: 0\r\ncontent-length : 7", "no-body"),
-            (b"POST /x HTTP/1.1\r\nTransfer-Encoding: xchunked", "no-body"),
-        ] {
-            assert_eq!(request_line(head).unwrap_err().code(), code, "{:?}", String::from_utf8_lossy(head));
-        }
-    }
-
-    #[test]
-    fn g98_one_user_cannot_take_every_place() {
-        let all = Arc::default();
-        let mine: Vec<Place> = std::iter::from_fn(|| Place::take(&all, 1000, MAX_CONNECTIONS)).take(1000).collect();
-        assert_eq!(mine.len(), MAX_CONNECTIONS / 2);
-        assert!(Place::take(&all, 0, MAX_CONNECTIONS).is_some());
-        drop(mine);
-        assert!(all.lock().unwrap().is_empty(), "every place is given back");
-    }
-
-    proptest! {
-        #[test]
-        fn g98_no_head_makes_more_than_one_line(head in proptest::collection::vec(any::<u8>(), 0..200)) {
-            if let Ok(line) = request_line(&head) {
-                prop_assert!(line.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()));
-            }
-        }
-    }
 }

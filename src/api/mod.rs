@@ -1,22 +1,31 @@
-//! HTTP on the unix socket: one closed set of questions and wishes, all of them answered by the engine.
+//! HTTP on the unix socket and on a port of 127.0.0.1: one closed set of questions and wishes, all of them answered by the
+//! engine.
 //!
-//! It promises that no byte from outside reaches the HTTP parser before the [`gate`] has bounded it, that no path, job or
-//! run is ever named by unchecked text ([`route`]), that nothing here defines a command, and that the engine's loop is
-//! never waited for without end ([`ask`]). It keeps no state: it may be slow or gone, and jobs run on.
+//! It promises that no byte from outside reaches the HTTP parser before the [`gate`] has found out who sent it and has
+//! bounded it, that no path, job or run is ever named by unchecked text ([`route`]), and that the engine's loop is never
+//! waited for without end ([`ask`]). It keeps no state: it may be slow or gone, and jobs run on.
 //!
 //! ```text
-//! client ── gate (peer's uid, bounds, time) ── tiny_http ── route ── ask the engine ── answer
-//!                                                                  └─ tails of runs ── stream, line by line
+//! client ── gate ─────────────────────────────────── tiny_http ── route ── ask the engine ── answer
+//!            owner, admission: who, which right                      └─ tails of runs ── stream, line by line
+//!            places: how many
+//!            inflow, head, guard: bounds, time, foreign pages
 //! ```
 
+mod admission;
 mod answer;
 mod ask;
 pub mod crond;
 mod gate;
 mod given;
 pub mod openapi;
+mod guard;
+mod head;
+mod inflow;
 mod outflow;
+mod owner;
 pub mod peer;
+mod places;
 mod private;
 pub mod record;
 pub mod route;
@@ -24,7 +33,6 @@ mod stream;
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixListener;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread;
 use std::time::Duration;
@@ -32,32 +40,34 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
+use crate::conf::Config;
 use crate::engine;
 use crate::sink::Tails;
+use admission::{Admission, Names};
 use answer::Answer;
 use ask::Engine;
-pub use crond::Places;
+use crond::Places;
+use gate::Gate;
 use peer::{Asked, Peer};
 use private::Door;
 use route::Call;
 
-/// Starts answering on `listener`, a listening unix socket whose permissions say who is admitted. Returns at once; the
-/// threads live as long as the process. Fails when the socket behind the gate cannot be made or a thread cannot start.
+/// Starts answering on `unix`, a listening unix socket, and on every listening TCP socket of 127.0.0.1 that comes by
+/// `ports`. `config` says who is admitted. Returns at once; the threads live as long as the process. Fails when the socket
+/// behind the gate cannot be made or a thread cannot start.
 ///
 /// Requests that no engine takes are answered with `engine-busy`.
 pub fn serve(
-    listener: OwnedFd,
+    unix: OwnedFd,
+    ports: mpsc::UnboundedReceiver<OwnedFd>,
+    config: &Config,
     requests: mpsc::Sender<engine::Request>,
     tails: Tails,
-    places: Places,
 ) -> io::Result<()> {
     let (server, door) = open()?;
     let door = Arc::new(RwLock::new(door));
-    let endpoint = Arc::new(Endpoint { engine: Engine::new(requests), tails, places });
-    let listener = UnixListener::from(listener);
-    listener.set_nonblocking(false)?;
-    let way = Arc::clone(&door);
-    thread::Builder::new().name("api-gate".into()).spawn(move || gate::run(&listener, &way))?;
+    let endpoint = Arc::new(Endpoint { engine: Engine::new(requests), tails, places: Places::of(config) });
+    Gate::new(Admission::new(Names::of(config)), Arc::clone(&door)).start(unix, ports)?;
     thread::Builder::new().name("api".into()).spawn(move || {
         let mut server = server;
         loop {

@@ -8,18 +8,23 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::sync::Arc;
+
+use tokio::net::UnixStream;
 
 /// The way to the private socket.
+#[derive(Clone)]
 pub struct Door {
-    socket: OwnedFd,
+    /// Shared: the number must not come to mean another file while somebody connects by it.
+    socket: Arc<OwnedFd>,
 }
 
 impl Door {
-    /// A connection to the library.
-    pub fn connect(&self) -> io::Result<UnixStream> {
-        UnixStream::connect(format!("/proc/self/fd/{}", self.socket.as_raw_fd()))
+    /// A connection to the library. Fails where it would have to wait.
+    pub async fn connect(&self) -> io::Result<UnixStream> {
+        UnixStream::connect(format!("/proc/self/fd/{}", self.socket.as_raw_fd())).await
     }
 }
 
@@ -34,7 +39,7 @@ fn listen_in(parent: &Path) -> io::Result<(UnixListener, Door)> {
     let path = directory.join("http");
     let made = UnixListener::bind(&path).and_then(|listener| {
         let socket = fs::OpenOptions::new().read(true).custom_flags(libc::O_PATH | libc::O_CLOEXEC).open(&path)?;
-        Ok((listener, Door { socket: socket.into() }))
+        Ok((listener, Door { socket: Arc::new(socket.into()) }))
     });
     let _absent = fs::remove_file(&path);
     fs::remove_dir(&directory)?;
@@ -43,18 +48,20 @@ fn listen_in(parent: &Path) -> io::Result<(UnixListener, Door)> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Read, Write};
+    use std::io::Read;
+
+    use tokio::io::AsyncWriteExt;
 
     use super::*;
 
-    #[test]
-    fn g96_the_socket_behind_the_gate_has_no_name_and_yet_a_way() {
+    #[tokio::test(flavor = "current_thread")]
+    async fn g96_the_socket_behind_the_gate_has_no_name_and_yet_a_way() {
         let (listener, door) = listen().unwrap();
         let path = listener.local_addr().unwrap().as_pathname().unwrap().to_owned();
         assert!(!path.exists() && !path.parent().unwrap().exists());
-        let mut client = door.connect().unwrap();
+        let mut client = door.connect().await.unwrap();
         let (mut server, _) = listener.accept().unwrap();
-        client.write_all(b"x").unwrap();
+        client.write_all(b"x").await.unwrap();
         drop(client);
         let mut text = String::new();
         server.read_to_string(&mut text).unwrap();

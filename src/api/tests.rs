@@ -74,7 +74,9 @@ impl Endpoint {
         let listener = UnixListener::bind(&socket).unwrap();
         let (requests, mut inbox) = mpsc::channel(16);
         let tails = Tails::default();
-        super::serve(listener.into(), requests, tails.clone(), super::Places::default()).unwrap();
+        let (_, ports) = mpsc::unbounded_channel();
+        let config = crate::conf::Config::first_look().unwrap();
+        super::serve(listener.into(), ports, &config, requests, tails.clone()).unwrap();
         let over: Arc<Mutex<Vec<RunId>>> = Arc::default();
         let (known, feed) = (Arc::clone(&over), tails.clone());
         thread::spawn(move || {

@@ -31,6 +31,10 @@ pub struct Config {
     pub allow_root_jobs: bool,
     /// The user of the engine.
     pub engine_user: String,
+    /// The group whose members may use the endpoint as root may.
+    pub admin_group: Option<String>,
+    /// Who may look at jobs and output through the endpoint, besides those who may change them.
+    pub readers: Vec<Reader>,
     /// Time from the first signal to `SIGKILL` when the daemon stops.
     pub stop_timeout: Duration,
     /// Where lines go.
@@ -39,6 +43,17 @@ pub struct Config {
     pub as_root: bool,
     /// What a `runtime.yaml` of mysql-crond says besides.
     pub crond: Option<Crond>,
+}
+
+/// An entry of `api.readers`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reader {
+    /// `anyone`: every user of this machine.
+    Anyone,
+    /// A user, by name.
+    User(String),
+    /// `@group`: its members.
+    Group(String),
 }
 
 /// Where the lines of jobs go, unless they say otherwise.
@@ -91,6 +106,8 @@ impl Config {
             allowed_users: Vec::new(),
             allow_root_jobs: false,
             engine_user: standing.engine_user(),
+            admin_group: None,
+            readers: Vec::new(),
             stop_timeout: Duration::from_secs(90),
             log: LogConfig { target: LogTarget::Auto, dir: log_dir, max_size: 100 << 20, keep: 5, debug: false },
             as_root: standing.root,

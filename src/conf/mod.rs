@@ -16,7 +16,7 @@ pub mod units;
 mod watch;
 pub mod yaml;
 
-pub use config::{Config, DEFAULT_PATH, LogConfig};
+pub use config::{Config, DEFAULT_PATH, LogConfig, Reader};
 pub use crond::{Beat, Channel, Crond, Secret};
 pub use directory::{Change, Directory, Reading};
 pub use environment::{parse_environment, read_environment_file};

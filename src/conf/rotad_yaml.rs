@@ -10,7 +10,7 @@ use std::time::Duration;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::{Mode, fstat};
 
-use super::config::Config;
+use super::config::{Config, Reader as ApiReader};
 use super::crond::{self, Crond};
 use super::standing::Standing;
 use super::trust::{Trust, What};
@@ -18,7 +18,7 @@ use super::units;
 use super::yaml::{self, Field, Kind, Node, Reader};
 use crate::job::{Finding, LogTarget, user_name};
 
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 17] = [
     "conf_d",
     "state_dir",
     "socket",
@@ -27,6 +27,8 @@ const KEYS: [&str; 15] = [
     "allowed_users",
     "allow_root_jobs",
     "engine_user",
+    "admin_group",
+    "api",
     "stop_timeout",
     "log",
     crond::KEYS[0],
@@ -102,6 +104,10 @@ pub(super) fn read(file: &str, text: &str, standing: &Standing) -> Result<(Confi
             }
         }
     }
+    config.admin_group = r.read(fields.get("admin_group"), group_name);
+    if let Some(api) = fields.get("api") {
+        readers(r, &mut config, api);
+    }
     if let Some(field) = fields.get("log") {
         log(r, &mut config, field);
     }
@@ -141,6 +147,33 @@ fn users(r: &mut Reader<'_>, config: &mut Config, standing: &Standing, jobs_user
         let message = format!("jobs and engine are both '{}': a job could signal the engine", config.jobs_user);
         r.tell(Finding::warning("shared-user", r.file(), message).hint("give jobs a user of their own"), id);
     }
+}
+
+/// `api`: who may look besides those who may change.
+fn readers(r: &mut Reader<'_>, config: &mut Config, api: Field<'_>) {
+    let fields = r.fields("'api'", api.node, &["readers"]);
+    let Some(field) = fields.get("readers") else { return };
+    for name in r.texts(Some(field)).unwrap_or_default() {
+        let reader = match name.strip_prefix('@') {
+            Some(group) => group_name(group).map(ApiReader::Group),
+            None if name == "anyone" => Ok(ApiReader::Anyone),
+            None => user_name(&name).map(ApiReader::User),
+        };
+        match reader {
+            Ok(reader) => config.readers.push(reader),
+            Err(_) => r.error(
+                "bad-value",
+                field,
+                format!("'readers': {} is neither a user nor a group", yaml::shown(&name)),
+                Some("write a user's name, a group's as \"@name\", or anyone"),
+            ),
+        }
+    }
+}
+
+fn group_name(text: &str) -> Result<String, String> {
+    let bad = "no group name: lower-case letters, digits, '_', '.' and '-', beginning with a letter or '_'";
+    user_name(text).map_err(|_| bad.to_owned())
 }
 
 /// `log` is a word or a map.

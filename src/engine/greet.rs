@@ -11,6 +11,8 @@ pub struct Greeting {
     pub welcome: Welcome,
     /// The unix socket of the HTTP endpoint.
     pub listener: OwnedFd,
+    /// Its TCP port, where the warden has it.
+    pub port: Option<OwnedFd>,
     /// Runs of the engine before, with the descriptors of each.
     pub adopted: Vec<(Adopt, Vec<OwnedFd>)>,
 }
@@ -24,18 +26,20 @@ pub fn greet(link: &Link) -> Result<Greeting, Broken> {
         Ok(Received::Nothing | Received::Closed) => Err(Broken::Orphaned),
         Err(error) => Err(Broken::Link(error)),
     };
-    let (ToEngine::Welcome(welcome), mut fds) = hear()? else {
+    let (ToEngine::Welcome(welcome), fds) = hear()? else {
         return Err(Broken::Protocol("its first word is not Welcome"));
     };
     if welcome.version != VERSION {
         return Err(Broken::Protocol("it speaks another version"));
     }
-    let listener = fds.pop().ok_or(Broken::Protocol("no socket came with Welcome"))?;
+    let mut fds = fds.into_iter();
+    let listener = fds.next().ok_or(Broken::Protocol("no socket came with Welcome"))?;
+    let port = fds.next();
     let mut adopted = Vec::new();
     loop {
         match hear()? {
             (ToEngine::Adopt(adopt), fds) => adopted.push((*adopt, fds)),
-            (ToEngine::Adopted, _) => return Ok(Greeting { welcome: *welcome, listener, adopted }),
+            (ToEngine::Adopted, _) => return Ok(Greeting { welcome: *welcome, listener, port, adopted }),
             _ => return Err(Broken::Protocol("something else came before Adopted")),
         }
     }

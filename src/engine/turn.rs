@@ -48,6 +48,8 @@ pub struct Engine {
     pub(super) reloads: BTreeMap<u64, Reload>,
     pub(super) commands: Commands,
     pub(super) listening: Listening,
+    /// Where the TCP port goes, should the warden get it later.
+    ports: mpsc::UnboundedSender<OwnedFd>,
     status: Status,
     asked: Asked,
     link: AsyncFd<Arc<Link>>,
@@ -96,7 +98,7 @@ enum Happened {
 impl Engine {
     /// Starts every part, and takes over the runs of the engine before.
     pub fn start(link: Arc<Link>, greeting: Greeting) -> Result<Self, Broken> {
-        let Greeting { welcome, listener, adopted } = greeting;
+        let Greeting { welcome, listener, port, adopted } = greeting;
         let config = welcome.config;
         let trust = if config.as_root { Trust::of_root() } else { Trust::of_user() };
         let (prepared, prepared_in) = mpsc::unbounded_channel();
@@ -110,9 +112,9 @@ impl Engine {
         let opener = WardenOpener::new(asks);
         let policy = Policy { config: config.clone(), zone: TimeZone::system() };
         let (commands, _) = conf::watch(opener.clone(), policy, updates).map_err(started("watching conf.d"))?;
-        let jobs_config = config.crond.as_ref().and_then(|crond| crond.jobs_config.clone());
-        let places = api::Places { jobs_config: jobs_config.unwrap_or_else(|| config.conf_d.clone()) };
-        if let Err(error) = api::serve(listener, requests, capture.tails(), places) {
+        let (ports, ports_in) = mpsc::unbounded_channel();
+        port.into_iter().for_each(|port| drop(ports.send(port)));
+        if let Err(error) = api::serve(listener, ports_in, &config, requests, capture.tails()) {
             // Jobs run without it (G102).
             tracing::error!(code = "endpoint", "the HTTP endpoint does not run: {error}");
         }
@@ -135,6 +137,7 @@ impl Engine {
             prepared,
             reloads: BTreeMap::new(),
             commands,
+            ports,
             status: Status::default(),
             asked: Asked::default(),
             link: ready::watch(link).map_err(Broken::Link)?,
@@ -257,6 +260,7 @@ impl Engine {
                 self.send(&ToWarden::Pong { count })?;
                 self.commands.send(Command::CheckIdentity);
             }
+            ToEngine::Port => fds.into_iter().for_each(|port| drop(self.ports.send(port))),
             ToEngine::Reload => self.reload(Reload::Warden),
             ToEngine::Drain { grace } => {
                 self.stopping = true;

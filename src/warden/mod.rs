@@ -23,6 +23,7 @@ mod launch;
 mod notify;
 mod orders;
 mod places;
+mod port;
 mod runs;
 pub mod say;
 mod serve;
@@ -33,11 +34,12 @@ mod tend;
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd};
 use std::path::Path;
 use std::process::ExitCode;
 
 use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::stat::Mode;
 
@@ -46,6 +48,7 @@ use crate::job::{LogTarget, Severity};
 use identity::{Answer, Identities, Identity};
 use inheritance::Inheritance;
 use places::PlaceError;
+use port::Port;
 use say::{Level, Voice};
 use serve::{Start, Warden};
 
@@ -167,10 +170,39 @@ fn prepare(config: Config, first_look: bool, voice: Voice) -> Result<Start, Refu
         let level = if *target == LogTarget::File { Level::Error } else { Level::Warning };
         voice.say(level, format_args!("log directory {error}"));
     }
-    let listener = places::listen(&config.socket).map_err(Refusal::Place)?;
+    let group = config.admin_group.as_deref().and_then(|name| admin_group(name, voice));
+    let access = places::Access { group, anyone: !config.readers.is_empty() };
+    let listener = places::listen(&config.socket, access).map_err(Refusal::Place)?;
+    let port = Port::new(config.port, first_look);
     let program: OwnedFd = nix::fcntl::open("/proc/self/exe", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
         .map_err(|errno| Refusal::System("opening this program", errno.into()))?;
-    Ok(Start { config, first_look, inheritance, engine_identity, identities, program, listener, lock, voice })
+    Ok(Start { config, first_look, inheritance, engine_identity, identities, program, listener, port, lock, voice })
+}
+
+/// The number of `admin_group`. One that is not there admits nobody, and is no reason not to run jobs.
+fn admin_group(name: &str, voice: Voice) -> Option<u32> {
+    let look_up = || nix::unistd::Group::from_name(name).map(|group| group.map(|group| group.gid.as_raw()));
+    let found = apart::begin(|| look_up().map_err(|errno| errno as i32)).and_then(|(pid, pipe)| {
+        let mut fds = [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)];
+        if poll(&mut fds, PollTimeout::try_from(identity::PATIENCE).unwrap_or(PollTimeout::MAX)) == Ok(0) {
+            let _ = sys::kill(pid, libc::SIGKILL);
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        apart::answer::<Result<Option<u32>, i32>>(pipe)
+    });
+    let why = match found {
+        Ok(Ok(Some(gid))) => return Some(gid),
+        Ok(Ok(None)) => "there is no such group".to_owned(),
+        Ok(Err(errno)) => io::Error::from_raw_os_error(errno).to_string(),
+        Err(error) => error.to_string(),
+    };
+    voice.say(
+        Level::Error,
+        format_args!(
+            "admin_group: {name}: {why}: the socket is not opened to it (hint: groupadd {name}, then restart)"
+        ),
+    );
+    None
 }
 
 /// Who the engine becomes; and whether the users that rotad.yaml names are there.

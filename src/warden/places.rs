@@ -4,13 +4,13 @@ use std::fmt;
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg, OFlag, openat};
 use nix::sys::stat::{Mode, SFlag, fstat, umask};
-use nix::unistd::{Gid, Uid, fchown};
+use nix::unistd::{Gid, Uid, chown, fchown};
 
 use super::identity::Identity;
 
@@ -92,8 +92,18 @@ fn holder(locks: &str, inode: u64) -> Option<u32> {
     })
 }
 
-/// The unix socket, listening, mode 0660. Whatever socket an earlier daemon left there is replaced; anything else is not.
-pub fn listen(path: &Path) -> Result<UnixListener, PlaceError> {
+/// Who may connect to the unix socket besides its owner. (What they may then do, the engine's gate decides.)
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Access {
+    /// Members of this group.
+    pub group: Option<u32>,
+    /// Everybody.
+    pub anyone: bool,
+}
+
+/// The unix socket, listening, mode 0660 or 0666. Whatever socket an earlier daemon left there is replaced; anything else
+/// is not.
+pub fn listen(path: &Path, access: Access) -> Result<UnixListener, PlaceError> {
     let failed = |error| PlaceError::Io(path.to_owned(), error);
     let parent = path.parent().unwrap_or(Path::new("/"));
     let me = nix::unistd::geteuid();
@@ -115,6 +125,13 @@ pub fn listen(path: &Path) -> Result<UnixListener, PlaceError> {
     let bound = UnixListener::bind(path);
     umask(before);
     let listener = bound.map_err(failed)?;
+    // Nobody connects before it listens, and it is in a directory where nobody else could have put another.
+    if let Some(group) = access.group {
+        chown(path, None, Some(Gid::from_raw(group))).map_err(|errno| failed(errno.into()))?;
+    }
+    if access.anyone {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o666)).map_err(failed)?;
+    }
     // As long a queue as the system allows: connections wait in it while an engine is replaced.
     nix::sys::socket::listen(&listener, nix::sys::socket::Backlog::MAXALLOWABLE)
         .map_err(|errno| failed(errno.into()))?;
@@ -166,13 +183,17 @@ mod tests {
     fn the_socket_replaces_a_socket_and_nothing_else() {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("run/rotad.sock");
-        drop(listen(&path).unwrap());
-        let listener = listen(&path).unwrap();
+        let listen = |access| listen(&path, access);
+        drop(listen(Access { group: None, anyone: true }).unwrap());
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o666);
+        let group = nix::unistd::getegid().as_raw();
+        let listener = listen(Access { group: Some(group), anyone: false }).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o660);
+        assert_eq!(fs::metadata(&path).unwrap().gid(), group);
         drop(listener);
         fs::remove_file(&path).unwrap();
         fs::write(&path, "precious").unwrap();
-        assert!(listen(&path).is_err());
+        assert!(listen(Access::default()).is_err());
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
     }
 

@@ -22,6 +22,7 @@ use super::identity::{Answer, Identities, Identity, PATIENCE};
 use super::inheritance::Inheritance;
 use super::launch::Landing;
 use super::notify::Notifier;
+use super::port::Port;
 use super::runs::{Runs, State};
 use super::say::{Level, Voice};
 use super::stop::Stop;
@@ -60,6 +61,7 @@ pub struct Warden {
     pub(super) first_look: bool,
     pub(super) program: OwnedFd,
     pub(super) listener: UnixListener,
+    pub(super) port: Port,
     signals: SignalDelivery<UnixStream, SignalOnly>,
     /// There may be more dead children than one turn has reaped.
     unreaped: bool,
@@ -84,6 +86,8 @@ pub struct Start {
     pub program: OwnedFd,
     /// The unix socket.
     pub listener: UnixListener,
+    /// The TCP port, not yet opened.
+    pub port: Port,
     /// On the state directory.
     pub lock: Flock<File>,
     /// Where to say things.
@@ -116,6 +120,7 @@ impl Warden {
             first_look: start.first_look,
             program: start.program,
             listener: start.listener,
+            port: start.port,
             signals,
             unreaped: false,
             buffer: Vec::new(),
@@ -159,6 +164,7 @@ impl Warden {
             Stop::Leaving { deadline } if now >= deadline => self.stop = Stop::Gone,
             _ => {}
         }
+        let port = self.clock_port(now);
         let engine = self.clock_engine(now);
         let stop = match self.stop {
             Stop::Draining { deadline, .. } | Stop::Leaving { deadline } => Some(deadline),
@@ -166,7 +172,7 @@ impl Warden {
             Stop::Gone => Some(now),
         };
         let look_up = self.identities.asking.values().map(|asking| asking.since + PATIENCE).min();
-        [engine, stop, look_up].into_iter().flatten().min()
+        [engine, port, stop, look_up].into_iter().flatten().min()
     }
 
     /// Waits for something to do. Answers which children's pipes and which look-ups are ready; signals and the engine

@@ -1,7 +1,7 @@
 //! How the warden tends the engine: starts it, asks whether it lives, hears it out, buries it.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use super::birth::Birth;
@@ -44,6 +44,16 @@ impl Warden {
                 self.clock_engine_wait(now)
             }
         }
+    }
+
+    /// Tries for the TCP port; when to try again, where it is somebody else's. An engine that is up is given it.
+    pub(super) fn clock_port(&mut self, now: Instant) -> Option<Instant> {
+        if self.port.open(now, self.voice)
+            && let (Engine::Up(up), Some(socket)) = (&mut self.engine, self.port.socket())
+        {
+            up.tell_or_kill(&ToEngine::Port, &[socket]);
+        }
+        self.port.due()
     }
 
     pub(super) fn clock_engine_wait(&self, now: Instant) -> Option<Instant> {
@@ -128,7 +138,8 @@ impl Warden {
             cgroups: self.tree.is_some(),
             first_look: self.first_look,
         }));
-        up.tell(&welcome, &[self.listener.as_fd()])?;
+        let sockets: Vec<BorrowedFd<'_>> = [self.listener.as_fd()].into_iter().chain(self.port.socket()).collect();
+        up.tell(&welcome, &sockets)?;
         for (run, entry) in self.runs.iter() {
             let (adopt, fds) = entry.adopt(run);
             up.tell(&ToEngine::Adopt(Box::new(adopt)), &fds)?;

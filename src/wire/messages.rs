@@ -117,8 +117,11 @@ pub enum Reach {
 /// What the warden tells the engine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum ToEngine {
-    /// First message: the configuration, and the listening unix socket as descriptor.
+    /// First message: the configuration, and the listening sockets as descriptors: the unix socket, then the TCP port
+    /// where it could be had.
     Welcome(Box<Welcome>),
+    /// The TCP port could be had now: the listening socket as descriptor.
+    Port,
     /// A run of an engine before: its contexts and descriptors (stdout, stderr, then the spools that `spools` names).
     Adopt(Box<Adopt>),
     /// No more runs to adopt.

@@ -103,6 +103,8 @@ impl Setup {
             ("conf_d", format!("{base}/conf.d")),
             ("state_dir", format!("{base}/state")),
             ("socket", format!("{base}/run/rotad.sock")),
+            // Many daemons run at once, and there is one 9999.
+            ("port", "0".to_owned()),
             ("log", format!("{{dir: {base}/log}}")),
         ] {
             if !named(key) {

@@ -242,13 +242,9 @@ impl Daemon {
         let listener = UnixListener::bind(&socket).unwrap();
         let (requests, mut inbox) = mpsc::channel(16);
         let tails = Tails::default();
-        rotad::api::serve(
-            OwnedFd::from(listener),
-            requests,
-            tails.clone(),
-            rotad::api::Places { jobs_config: "/etc/jobs.yaml".into() },
-        )
-        .unwrap();
+        let (_, ports) = mpsc::unbounded_channel();
+        let config = rotad::conf::Config::first_look().unwrap();
+        rotad::api::serve(OwnedFd::from(listener), ports, &config, requests, tails.clone()).unwrap();
         let world = Arc::new(Mutex::new(world()));
         let answering = Arc::clone(&world);
         std::thread::spawn(move || {

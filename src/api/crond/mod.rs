@@ -22,6 +22,7 @@ use std::path::PathBuf;
 use super::answer::{Answer, Problem};
 use super::ask::Engine;
 use super::peer::{Asked, Peer, Right};
+use crate::conf::Config;
 use form::Form;
 
 /// A route, for tables and documentation.
@@ -92,6 +93,14 @@ const fn wish(route: Route) -> Route {
 pub struct Places {
     /// Where jobs are defined: mysql-crond's one file, or `conf.d`.
     pub jobs_config: PathBuf,
+}
+
+impl Places {
+    /// As configured.
+    pub fn of(config: &Config) -> Places {
+        let jobs_config = config.crond.as_ref().and_then(|crond| crond.jobs_config.as_ref());
+        Places { jobs_config: jobs_config.unwrap_or(&config.conf_d).clone() }
+    }
 }
 
 /// What a route is told.

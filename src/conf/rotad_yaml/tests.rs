@@ -71,6 +71,10 @@ fn every_key() {
     assert_eq!((config.port, config.allowed_users.len(), config.allow_root_jobs), (0, 2, true));
     assert_eq!(config.log.target, LogTarget::File);
     assert_eq!((config.log.max_size, config.log.keep, config.log.debug), (10_000_000, 2, true));
+    let config = good("admin_group: ops\napi:\n  readers: [alice, '@dba', anyone]\n");
+    assert_eq!(config.admin_group.as_deref(), Some("ops"));
+    let readers = [ApiReader::User("alice".into()), ApiReader::Group("dba".into()), ApiReader::Anyone];
+    assert_eq!(config.readers, readers);
     assert_eq!(good("log: journal\n").log.target, LogTarget::Auto);
     assert_eq!(good("log: none\n").log.target, LogTarget::None);
 }
@@ -109,6 +113,11 @@ fn what_is_refused() {
         ("engine_user: root\n", "root-engine@1:1"),
         ("allowed_users: mysql\n", "wrong-type@1:16"),
         ("allowed_users: [0]\n", "bad-value@1:16"),
+        ("admin_group: '0'\n", "bad-value@1:14"),
+        ("api: {reader: [alice]}\n", "unknown-key@1:7"),
+        ("api: {readers: alice}\n", "wrong-type@1:16"),
+        ("api: {readers: ['@']}\n", "bad-value@1:16"),
+        ("api: {readers: ['1000']}\n", "bad-value@1:16"),
         ("log: syslog\n", "bad-value@1:6"),
         ("log: {max_size: 1}\n", "bad-value@1:17"),
         ("bk_monitor_beat: {beat: x}\n", "unknown-key@1:19"),

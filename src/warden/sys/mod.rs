@@ -227,6 +227,28 @@ pub fn receive(
     Ok((usize::try_from(length).unwrap_or(0), cut, fds))
 }
 
+/// Supplementary groups of the process that has connected to a unix socket, as they were then (`SO_PEERGROUPS`).
+pub fn peer_groups(socket: BorrowedFd<'_>) -> io::Result<Vec<u32>> {
+    let mut groups = vec![0u32; 64];
+    loop {
+        let mut length = mem::size_of_val(&groups[..]) as libc::socklen_t;
+        let (level, name) = (libc::SOL_SOCKET, libc::SO_PEERGROUPS);
+        // SAFETY: the kernel writes at most `length` bytes, which is what the vector holds.
+        let done =
+            unsafe { libc::getsockopt(socket.as_raw_fd(), level, name, groups.as_mut_ptr().cast(), &raw mut length) };
+        let count = length as usize / mem::size_of::<u32>();
+        match io::Error::last_os_error() {
+            _ if done == 0 => {
+                groups.truncate(count);
+                return Ok(groups);
+            }
+            // It tells how many there are.
+            error if error.raw_os_error() == Some(libc::ERANGE) && count > groups.len() => groups.resize(count, 0),
+            error => return Err(error),
+        }
+    }
+}
+
 /// pidfd_open(2): a handle on a process that cannot come to mean another.
 pub fn pidfd(pid: i32) -> io::Result<OwnedFd> {
     // SAFETY: plain system call with integer arguments.
