@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::super::answer::Problem;
 use super::{Fault, Wish, complaint, write};
+use crate::conf::yaml::MAX_FILE;
 use crate::engine::{Change, Edit, Edited, Keys, Request};
 use crate::job::JobName;
 use crate::schedule::go_duration;
@@ -55,6 +56,9 @@ pub fn change(wish: &Wish<'_>) -> Result<Vec<u8>, Fault> {
 
 /// `POST /create_or_replace`.
 pub fn create_or_replace(wish: &Wish<'_>) -> Result<Vec<u8>, Fault> {
+    if wish.body.len() > MAX_FILE {
+        return Err(Fault::new(500, format!("the definition of a job has at most {MAX_FILE} bytes")));
+    }
     let mut form = wish.form()?;
     let job = form.within(("job", "job."), ("Job", "Job."), |job| Defined {
         name: job.text("name", "Name"),
