@@ -42,7 +42,7 @@ pub struct Who {
 #[derive(Debug, Clone, Default)]
 pub struct Names {
     /// May change.
-    jobs_user: String,
+    jobs_user: Option<String>,
     /// Its members may change.
     admin_group: Option<String>,
     /// May read.
@@ -51,9 +51,14 @@ pub struct Names {
 
 impl Names {
     /// Of a configuration.
+    ///
+    /// Who may change a job decides what runs as its user. So `jobs_user`, whom every job is, is admitted only where that
+    /// gives a job nothing that it has not got: where all jobs run as that user. And `nobody` is no one in particular:
+    /// other programs of that user, and users that the kernel cannot name, would come in with it.
     pub fn of(config: &Config) -> Self {
+        let alone = !config.allow_root_jobs && config.allowed_users.iter().all(|user| *user == config.jobs_user);
         Self {
-            jobs_user: config.jobs_user.clone(),
+            jobs_user: Some(config.jobs_user.clone()).filter(|name| alone && name != "nobody"),
             admin_group: config.admin_group.clone(),
             readers: config.readers.clone(),
         }
@@ -71,7 +76,9 @@ impl Names {
         let in_group = |name: &str| {
             Group::from_name(name).map(|group| group.is_some_and(|group| groups.contains(&group.gid.as_raw())))
         };
-        if is(&self.jobs_user)? || self.admin_group.as_deref().map_or(Ok(false), in_group)? {
+        if self.jobs_user.as_deref().map_or(Ok(false), is)?
+            || self.admin_group.as_deref().map_or(Ok(false), in_group)?
+        {
             return Ok(Some(Right::Change));
         }
         for reader in &self.readers {
@@ -191,7 +198,11 @@ mod tests {
     }
 
     fn names(admin_group: Option<&str>, readers: &[Reader]) -> Names {
-        Names { jobs_user: "nobody".into(), admin_group: admin_group.map(str::to_owned), readers: readers.to_vec() }
+        Names {
+            jobs_user: Some("nobody".into()),
+            admin_group: admin_group.map(str::to_owned),
+            readers: readers.to_vec(),
+        }
     }
 
     #[test]
@@ -217,6 +228,17 @@ mod tests {
             let nameless = Who { uid: 4_000_000_000, groups: None };
             assert_eq!(names.judge(&nameless).unwrap(), bin, "{names:?}: a number without a name");
         }
+    }
+
+    #[test]
+    fn g96_jobs_user_may_change_only_what_runs_as_jobs_user() {
+        let config = Config { jobs_user: "mysql".into(), ..Config::first_look().unwrap() };
+        let admitted = |config: Config| Names::of(&config).jobs_user.is_some();
+        assert!(admitted(config.clone()));
+        assert!(admitted(Config { allowed_users: vec!["mysql".into()], ..config.clone() }));
+        assert!(!admitted(Config { allowed_users: vec!["postgres".into()], ..config.clone() }));
+        assert!(!admitted(Config { allow_root_jobs: true, ..config.clone() }));
+        assert!(!admitted(Config { jobs_user: "nobody".into(), ..config }));
     }
 
     #[test]

@@ -253,7 +253,7 @@ async fn leave(mut client: impl Client) -> io::Result<()> {
 /// The same for everybody, whatever they were about to ask.
 fn forbidden() -> Problem {
     Problem::new(403, "forbidden", "rotad is not for this user")
-        .hint("root, jobs_user and admin_group may use it, api.readers may look: rotad.yaml(5)")
+        .hint("admin_group and api.readers in rotad.yaml(5) say who may")
 }
 
 fn busy() -> Problem {

@@ -68,7 +68,7 @@ impl<'a> Head<'a> {
                 .hint("send Content-Length; with curl: --data-binary @FILE, not -T -"));
         }
         if let Some(text) = length {
-            let plain = (1..=19).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+            let plain = (1..=20).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
             let length = text.parse().ok().filter(|_| plain);
             head.length = length.ok_or_else(|| bad("Content-Length is no plain number"))?;
         }

@@ -25,9 +25,9 @@ pub struct Places {
 }
 
 impl Places {
-    /// For `most` requests at once, at least 16; there may be as many strangers beside them.
+    /// For `most` requests at once, at least 8; there may be as many strangers beside them.
     pub fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self { most: most.max(16), taken: Mutex::default() })
+        Arc::new(Self { most: most.max(8), taken: Mutex::default() })
     }
 
     /// Of a rank: all, and for one user. Those that ask for something are `most` together.
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn g98_one_user_cannot_take_every_place() {
-        for most in [16, 128] {
+        for most in [8, 128] {
             let places = Places::new(most);
             for rank in [Rank::Reader, Rank::Changer, Rank::Stranger] {
                 let mine = fill(&places, rank, 1000..1001);

@@ -17,7 +17,7 @@ pub enum Exit {
     Unavailable,
     /// 75: not now: the daemon is busy or stopping.
     Busy,
-    /// 77: the socket may not be opened.
+    /// 77: the socket may not be opened, or its daemon does not admit this user to that.
     Forbidden,
     /// What a run that was waited for ended with: its own code, 128 + the signal, or one of the next three.
     Job(u8),
@@ -75,7 +75,8 @@ impl Error {
     /// What the daemon refused.
     pub fn refused(refusal: crate::engine::Refusal) -> Self {
         let exit = match refusal.code.as_str() {
-            "busy" | "engine-busy" | "limit" | "stopping" => Exit::Busy,
+            "busy" | "engine-busy" | "limit" | "stopping" | "user-database" => Exit::Busy,
+            "forbidden" | "read-only" => Exit::Forbidden,
             _ => Exit::Failed,
         };
         Self { exit, code: Some(refusal.code), message: refusal.message, hint: refusal.hint }
