@@ -9,7 +9,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use common::{Daemon, Setup, until, until_true};
-use nix::sys::signal::Signal;
 use serde_json::Value;
 
 const EVENT_TOKEN: &str = "evtok<1>";
@@ -220,8 +219,7 @@ fn d73_an_engine_killed_in_the_middle_leaves_nothing() {
     let daemon = setup.job("a.yaml", "script: 'exit 1'\n").start();
     (0..6).for_each(|_| drop(daemon.run("a")));
     until_true("as many hang as may", || hung(&at).len() == 4);
-    Daemon::signal(daemon.engine().unwrap(), Signal::SIGKILL);
-    until_true("another engine answers", || daemon.json(&["status"])["engine_restarts"] == 1);
+    daemon.replace_engine();
     fs::remove_file(at.join("hang")).unwrap();
     assert_eq!(daemon.json(&["status"])["running"], 0, "they are no runs");
     daemon.run("a");
