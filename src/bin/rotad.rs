@@ -14,6 +14,9 @@ struct Args {
     /// Configuration file [default: /etc/rotad/rotad.yaml]
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Send no heartbeat to bk-monitor
+    #[arg(long)]
+    without_heart_beat: bool,
     /// Be the engine of the warden at the other end of descriptor 3.
     #[arg(long, hide = true, conflicts_with = "config")]
     engine: bool,
@@ -24,6 +27,6 @@ fn main() -> ExitCode {
     if args.engine {
         rotad::engine::run(rotad::warden::sys::own(3))
     } else {
-        rotad::warden::run(args.config.as_deref())
+        rotad::warden::run(args.config.as_deref(), args.without_heart_beat)
     }
 }

@@ -9,7 +9,17 @@ use serde::{Deserialize, Serialize};
 use super::yaml::{Field, Reader};
 
 /// The keys of `runtime.yaml` that rotad.yaml does not have by itself.
-pub(super) const KEYS: [&str; 5] = ["ip", "bk_cloud_id", "bk_monitor_beat", "pid_path", "jobs_config"];
+pub(super) const KEYS: [&str; 9] = [
+    "ip",
+    "bk_cloud_id",
+    "bk_monitor_beat",
+    "pid_path",
+    "jobs_config",
+    "bk_biz_id",
+    "immute_domain",
+    "machine_type",
+    "role",
+];
 
 /// What `runtime.yaml` says besides.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +34,21 @@ pub struct Crond {
     pub pid_path: Option<PathBuf>,
     /// mysql-crond's one file of jobs.
     pub jobs_config: Option<PathBuf>,
+    /// What the machine is, where the file of jobs does not say so.
+    pub identity: Identity,
+}
+
+/// What the machine is: dimensions of its beats.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Number of the business.
+    pub bk_biz_id: Option<i64>,
+    /// Domain of the cluster.
+    pub immute_domain: Option<String>,
+    /// Kind of machine.
+    pub machine_type: Option<String>,
+    /// Role of the instance.
+    pub role: Option<String>,
 }
 
 /// `bk_monitor_beat`.
@@ -41,6 +66,8 @@ pub struct Beat {
     pub beat_path: Option<PathBuf>,
     /// The agent's socket.
     pub agent_address: Option<PathBuf>,
+    /// `--without-heart-beat` of the command line: no key.
+    pub without_heart_beat: bool,
 }
 
 /// Where events or metrics go.
@@ -78,6 +105,7 @@ pub(super) fn beat(reader: &mut Reader<'_>, field: Option<Field<'_>>) -> Option<
         custom_metrics: channel(reader, fields.get("custom_metrics")),
         beat_path: text(reader, fields.get("beat_path")).map(PathBuf::from),
         agent_address: text(reader, fields.get("agent_address")).map(PathBuf::from),
+        without_heart_beat: false,
     })
 }
 

@@ -17,7 +17,7 @@ mod watch;
 pub mod yaml;
 
 pub use config::{Config, DEFAULT_PATH, LogConfig, Reader};
-pub use crond::{Beat, Channel, Crond, Secret};
+pub use crond::{Beat, Channel, Crond, Identity, Secret};
 pub use directory::{Change, Directory, Reading};
 pub use environment::{parse_environment, read_environment_file};
 pub use load::{Loader, Looked, is_job_file};

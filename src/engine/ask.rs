@@ -11,7 +11,7 @@ impl Engine {
     /// Answers, or sees to it that somebody will. Who asked and no longer listens gets no answer.
     pub(super) fn answer(&mut self, request: Request) -> Result<bool, Broken> {
         match request {
-            Request::Status(reply) => drop(reply.send(Ok(self.state.show_status()))),
+            Request::Status(reply) => drop(reply.send(Ok(self.show_status()))),
             Request::Jobs(reply) => {
                 let mut jobs = self.state.show_jobs();
                 jobs.iter_mut().flat_map(|job| &mut job.running).for_each(|run| self.count_output(run));
@@ -45,7 +45,7 @@ impl Engine {
             Request::Edit(_, reply) | Request::Pause { reply, .. } => drop(reply.send(Err(not_yet()))),
             Request::Text(_, reply) => drop(reply.send(Err(not_yet()))),
             Request::Reset(reply) => drop(reply.send(Err(not_yet()))),
-            Request::Beat(_, reply) => drop(reply.send(Err(not_yet()))),
+            Request::Beat(beat, reply) => self.answer_beat(&beat, reply),
             Request::Quit(reply) => drop(reply.send(Err(not_yet()))),
         }
         Ok(true)

@@ -13,6 +13,7 @@
 //! takes over from what the warden has.
 
 mod ask;
+mod beats;
 mod boot;
 pub mod core;
 mod errands;
@@ -41,7 +42,7 @@ use crate::wire::Link;
 
 pub use request::{Beat, Change, Edit, Edited, Entry, Keys, Pause, Refusal, Reply, Request, Text};
 pub use tell::outcome_words;
-pub use view::{FileView, JobView, Outcome, RunView, StatusView, Verdict, VerdictView};
+pub use view::{BeatsView, FileView, JobView, Outcome, RunView, StatusView, Verdict, VerdictView};
 
 /// Threads that may wait for slow disks at once.
 const SLOW_THREADS: usize = 32;

@@ -36,12 +36,13 @@ impl Engine {
                 Effect::CloseOutput(run) => self.capture.close(run),
                 Effect::AbandonOutput(run) => self.capture.abandon(run),
                 Effect::CloseErrand(run) => self.listening.close(run),
-                Effect::Reported(_) => {}
+                Effect::Reported(report) => self.hear_report(&report),
                 Effect::Tell(fact) => facts.push(*fact),
             }
         }
         if !facts.is_empty() {
             self.note(&facts);
+            self.beat_facts(&facts);
             tell::tell(facts, &self.state, self.now().wall);
         }
         Ok(())

@@ -11,6 +11,7 @@ use jiff::tz::TimeZone;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, oneshot};
 
+use super::beats::Beating;
 use super::boot::Boot;
 use super::core::{Event, Now, Setting, State};
 use super::errands::Listening;
@@ -50,6 +51,7 @@ pub struct Engine {
     pub(super) listening: Listening,
     /// Where the TCP port goes, should the warden get it later.
     ports: mpsc::UnboundedSender<OwnedFd>,
+    pub(super) beating: Beating,
     status: Status,
     asked: Asked,
     link: AsyncFd<Arc<Link>>,
@@ -62,7 +64,7 @@ pub struct Engine {
     /// Runs whose pipes came with their adoption.
     piped: BTreeSet<RunId>,
     ready: bool,
-    stopping: bool,
+    pub(super) stopping: bool,
     began: Instant,
     last_token: u64,
 }
@@ -134,6 +136,7 @@ impl Engine {
             opener,
             trust,
             listening: Listening::new(prepared.clone()),
+            beating: Beating::new(config.crond.as_ref(), welcome.started, now(began)),
             prepared,
             reloads: BTreeMap::new(),
             commands,
@@ -163,6 +166,7 @@ impl Engine {
             engine.adopt(adopt, fds)?;
         }
         engine.capture.adopted();
+        engine.check_beat_program();
         Ok(engine)
     }
 
@@ -183,6 +187,7 @@ impl Engine {
                 return if self.stopping { Ok(()) } else { Err(Broken::Orphaned) };
             }
             self.step(Event::Wake)?;
+            self.pass_beats();
             self.outbox.flush().map_err(Broken::Link)?;
             self.settle()?;
         }
@@ -190,8 +195,8 @@ impl Engine {
 
     /// Waits for the first thing that happens. Nothing here wakes an idle engine.
     async fn wait(&mut self) -> Happened {
-        let mono = self.state.next_mono().map(|mono| self.began + mono);
-        let until = mono.into_iter().chain(self.status.due()).min();
+        let mono = self.state.next_mono().into_iter().chain(self.beating.due()).min();
+        let until = mono.map(|mono| self.began + mono).into_iter().chain(self.status.due()).min();
         let sleep = async {
             match until {
                 Some(until) => tokio::time::sleep_until(until.into()).await,
@@ -306,7 +311,7 @@ impl Engine {
         for token in tokens {
             match self.reloads.remove(&token) {
                 Some(Reload::Warden) => self.send(&ToWarden::Reloaded)?,
-                Some(Reload::Request(reply)) => drop(reply.send(Ok(self.state.show_status()))),
+                Some(Reload::Request(reply)) => drop(reply.send(Ok(self.show_status()))),
                 None => {}
             }
         }

@@ -162,6 +162,7 @@ impl World {
             outcomes: BTreeMap::from([("ok".into(), 140), ("failed".into(), 2)]),
             output_dropped: 0,
             watch: "inotify".into(),
+            beats: None,
             stopping: false,
         }
     }
