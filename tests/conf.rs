@@ -11,9 +11,11 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use rotad::conf::{Change, Command, Commands, Config, DirectoryPath, Opener, Policy, Update, watch};
 use rotad::engine::FileView;
+use rotad::wire::{DirectoryPlace, FilePlace};
 use tokio::sync::mpsc::{Receiver, channel, error::TryRecvError};
 
 /// Longest wait for anything.
@@ -41,7 +43,7 @@ impl Watched {
         let conf_d = root.path().join("conf.d");
         let config = Config { conf_d: conf_d.clone(), ..Config::first_look().unwrap() };
         let (out, updates) = channel(64);
-        let policy = Policy { config, zone: TimeZone::UTC };
+        let policy = Policy { config, zone: TimeZone::UTC, started: Timestamp::UNIX_EPOCH };
         let (commands, _thread) = watch(DirectoryPath(conf_d), policy, out).unwrap();
         let mut watched = Watched {
             root,
@@ -456,13 +458,21 @@ fn b40_out_of_descriptors_is_no_end() {
 struct Given(DirectoryPath);
 
 impl Opener for Given {
-    fn directory(&self) -> io::Result<OwnedFd> {
-        self.0.directory()
+    fn directory(&self, place: DirectoryPlace) -> io::Result<OwnedFd> {
+        self.0.directory(place)
     }
 
-    fn file(&self, name: &str) -> io::Result<OwnedFd> {
-        assert_eq!(name, "a.yaml");
+    fn file(&self, place: &FilePlace) -> io::Result<OwnedFd> {
+        assert_eq!(*place, FilePlace::ConfD("a.yaml".into()));
         io::stdin().as_fd().try_clone_to_owned()
+    }
+
+    fn write(&self, place: &FilePlace, contents: &[u8]) -> io::Result<()> {
+        self.0.write(place, contents)
+    }
+
+    fn remove(&self, place: &FilePlace) -> io::Result<()> {
+        self.0.remove(place)
     }
 }
 
@@ -471,7 +481,7 @@ fn b40_a_file_that_only_root_may_read_is_asked_for() {
     if let Some(conf_d) = std::env::var_os("ROTAD_TEST_CONF_D").map(PathBuf::from) {
         let config = Config { conf_d: conf_d.clone(), as_root: true, ..Config::first_look().unwrap() };
         let (out, mut updates) = channel(4);
-        let policy = Policy { config, zone: TimeZone::UTC };
+        let policy = Policy { config, zone: TimeZone::UTC, started: Timestamp::UNIX_EPOCH };
         let (_commands, _thread) = watch(Given(DirectoryPath(conf_d)), policy, out).unwrap();
         let mut jobs = Vec::new();
         loop {
@@ -592,7 +602,7 @@ fn the_thread_ends_when_nobody_commands_or_receives() {
     for drop_commands in [true, false] {
         let config = Config { conf_d: root.path().to_owned(), ..Config::first_look().unwrap() };
         let (out, updates) = channel(4);
-        let policy = Policy { config, zone: TimeZone::UTC };
+        let policy = Policy { config, zone: TimeZone::UTC, started: Timestamp::UNIX_EPOCH };
         let (commands, thread) = watch(DirectoryPath(root.path().to_owned()), policy, out).unwrap();
         if drop_commands {
             drop(commands);

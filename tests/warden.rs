@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use common::{Daemon, Setup, root_or_skip, until, until_true};
 use nix::sys::signal::Signal;
-use rotad::wire::{Link, Plan, Reach, RunId, Start, ToWarden};
+use rotad::wire::{FilePlace, Link, Plan, Reach, RunId, Start, ToWarden};
 
 /// The link of a daemon's engine, which is stopped: whoever has it can be any engine.
 fn link_of(engine: i32) -> Link {
@@ -142,7 +142,7 @@ fn a_hostile_engine_starts_nothing_as_others_and_signals_nothing_else() {
         }
     }
     for name in ["", "..", "/etc/shadow", "../rotad.yaml", "a\0b"] {
-        link.send(&ToWarden::OpenFile { request: 1, name: name.into() }, &[], true).unwrap();
+        link.send(&ToWarden::OpenFile { request: 1, place: FilePlace::ConfD(name.into()) }, &[], true).unwrap();
     }
     link.send(&start(100, "nobody", &write("good")), &[], true).unwrap();
     until("the one that is allowed has run", || {

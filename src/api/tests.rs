@@ -53,6 +53,7 @@ fn job_view() -> JobView {
         file: "a.yaml".into(),
         enable: true,
         broken: false,
+        pause: None,
         schedule: None,
         dialect: None,
         timezone: None,

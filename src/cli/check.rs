@@ -14,6 +14,7 @@ use crate::conf::{
     Config, DEFAULT_PATH, Directory, DirectoryPath, Loader, Looked, Opener, Reading, Trust, What, is_job_file,
 };
 use crate::job::{Finding, Severity};
+use crate::wire::DirectoryPlace;
 
 /// Files from which on a terminal is shown how far the look has come.
 const MANY: usize = 1000;
@@ -116,7 +117,7 @@ impl Report {
         let itself = path.display().to_string();
         let trust = if nix::unistd::geteuid().is_root() { Trust::of_root() } else { Trust::of_user() };
         let opener = DirectoryPath(path.to_owned());
-        let directory = match opener.directory() {
+        let directory = match opener.directory(DirectoryPlace::ConfD) {
             Ok(directory) => directory,
             Err(error) => {
                 let finding = Finding::error("conf-d-missing", itself, format!("cannot be opened: {error}"));
@@ -178,7 +179,7 @@ impl Report {
             eprint!("\r\x1b[K");
         }
         self.files += names.len();
-        let (_, views) = jobs.settle();
+        let (_, views) = jobs.settle(jiff::Timestamp::now());
         let findings = views.into_iter().filter_map(|(_, view)| view).flat_map(|view| view.findings);
         self.findings.extend(findings.map(|finding| shown_in(path, finding)));
     }

@@ -1,10 +1,13 @@
-//! Which file makes which job: the pure half of reading a directory.
+//! Which definition makes which job: the pure half of reading, and the one place that decides.
 //!
-//! Files come and go one by one; what that means for the jobs is told in one piece by [`Directory::settle`]. Its rules:
-//! - A file that breaks keeps its last good definition; a file that is gone loses it. Broken is not deleted.
-//! - Two files with the same job name: the first by name (byte order) makes the job, the other is told so. When the first
-//!   goes, the other takes over.
+//! A job may be defined in memory alone (the overlay), by a file of `conf.d`, and by an item of `jobs_config`; of several the
+//! first in this order makes it. Definitions come and go one by one; what that means for the jobs is told in one piece by
+//! [`Directory::settle`]. Its rules:
+//! - A file or item that breaks keeps its last good definition; one that is gone loses it. Broken is not deleted.
+//! - Of two files with the same job name the first by name (byte order) makes the job, the other is told so; the same holds
+//!   for an item of `jobs_config` behind a file. When the first goes, the other takes over. The overlay wins without a word.
 //! - The same text is the same definition, however often it is saved, as long as its time zone has the same rules.
+//! - What takes over is responsible from then on: it makes up for nothing.
 //! - One file costs `O(log n)`, and a batch tells its net effect only: a rename is no retirement.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -12,8 +15,10 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::jobs_config::Item;
 use crate::engine::FileView;
 use crate::job::{Armed, Finding, Job, JobName};
+use crate::wire::FilePlace;
 
 /// What came of reading a file.
 #[derive(Debug)]
@@ -43,107 +48,196 @@ pub enum Change {
     Retired(JobName),
 }
 
-/// All files of the directory and the jobs they make.
+/// Where a definition comes from. What comes first wins.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// Memory alone: `permanent: false`.
+    Memory(JobName),
+    /// A file of `conf.d`.
+    File(String),
+    /// An item of `jobs_config`.
+    Item(JobName),
+}
+
+/// Everything that defines jobs, and the jobs that come of it.
 #[derive(Debug, Default)]
 pub struct Directory {
-    files: BTreeMap<String, File>,
-    /// Of each job name the files that would make it; the first does.
-    claims: HashMap<JobName, BTreeSet<String>>,
+    sources: BTreeMap<Origin, Source>,
+    /// Of each job name the sources that have a say; the first decides.
+    claims: HashMap<JobName, BTreeSet<Origin>>,
+    /// Files of `conf.d` known.
+    files: usize,
+    /// What `jobs_config` is called, and what it has to say besides its items.
+    jobs_config: (String, Vec<Finding>),
     /// What was told of each file that has something to say.
     told: BTreeMap<String, FileView>,
     /// Jobs touched since the last settling, as they stood then.
     touched: BTreeMap<JobName, Option<Stand>>,
-    /// Files touched since.
+    /// Sources that were read since.
+    read: BTreeSet<Origin>,
+    /// Jobs whose definition in memory was dropped since.
+    bared: BTreeSet<JobName>,
+    /// Files of which something new may be to be said.
     looked: BTreeSet<String>,
 }
 
 #[derive(Debug, Default)]
-struct File {
-    /// Last good definition.
+struct Source {
+    /// Last good definition. In memory there may be none: the job is taken away.
     good: Option<Armed>,
     broken: bool,
     findings: Vec<Finding>,
+    /// Place among the items of `jobs_config`.
+    index: usize,
 }
 
 /// Which definition a job has.
 #[derive(Debug)]
 struct Stand {
-    file: String,
-    job: Arc<Job>,
+    origin: Origin,
+    armed: Armed,
     broken: bool,
 }
 
 impl Directory {
-    /// Files known.
+    /// Files of `conf.d` known.
     pub fn len(&self) -> usize {
-        self.files.len()
+        self.files
     }
 
-    /// No file is known.
+    /// No file of `conf.d` is known.
     pub fn is_empty(&self) -> bool {
-        self.files.is_empty()
+        self.files == 0
     }
 
-    /// The file is known.
+    /// The file of `conf.d` is known.
     pub fn contains(&self, file: &str) -> bool {
-        self.files.contains_key(file)
+        self.sources.contains_key(&Origin::File(file.to_owned()))
     }
 
-    /// Names of all files, in their order.
+    /// There are items of `jobs_config`.
+    pub fn has_items(&self) -> bool {
+        self.sources.keys().next_back().is_some_and(|last| matches!(last, Origin::Item(_)))
+    }
+
+    /// Names of all files of `conf.d`, in their order.
     pub fn files(&self) -> impl Iterator<Item = &str> {
-        self.files.keys().map(String::as_str)
+        self.sources.keys().filter_map(|origin| match origin {
+            Origin::File(name) => Some(name.as_str()),
+            Origin::Memory(_) | Origin::Item(_) => None,
+        })
     }
 
     /// A file is there, and this came of reading it.
     pub fn upsert(&mut self, name: &str, reading: Reading) {
-        self.touch(name);
-        let File { good, findings: _, broken: _ } = self.take(name);
-        let file = match reading {
-            Reading::Broken(findings) => File { good, broken: true, findings },
-            Reading::Good { job, since, warnings } => {
-                let same = good.filter(|old| old.job.says_the_same(&job));
-                let good = same.unwrap_or_else(|| Armed { job: Arc::new(*job), since });
-                File { good: Some(good), broken: false, findings: warnings }
-            }
-        };
-        if let Some(good) = &file.good {
-            let job = good.job.name.clone();
-            self.touch_job(&job);
-            self.claims.entry(job).or_default().insert(name.to_owned());
-        }
-        self.files.insert(name.to_owned(), file);
+        self.place(Origin::File(name.to_owned()), reading, 0);
     }
 
     /// A file is gone.
     pub fn remove(&mut self, name: &str) {
-        self.touch(name);
-        self.take(name);
+        self.drop_source(&Origin::File(name.to_owned()));
     }
 
-    /// What all that has come to since the last call: jobs that changed, and files whose findings changed (`None`: nothing
-    /// to say any more).
-    pub fn settle(&mut self) -> (Vec<Change>, Vec<(String, Option<FileView>)>) {
-        let mut changes = Vec::new();
-        for (job, before) in std::mem::take(&mut self.touched) {
-            let now = self.stand(&job);
-            let moved = before.as_ref().map(|stand| &stand.file) != now.as_ref().map(|stand| &stand.file);
-            if moved && let Some(claims) = self.claims.get(&job) {
-                self.looked.extend(claims.iter().cloned());
-            }
-            match (before, now) {
-                (None, None) => {}
-                (Some(_), None) => changes.push(Change::Retired(job)),
-                (Some(before), Some(now)) if before.file == now.file && before.job.says_the_same(&now.job) => {
-                    if before.broken != now.broken {
-                        changes.push(Change::Broken(job, now.broken));
-                    }
+    /// `jobs_config` was read; `None`: nothing can be known of its items, which stay as they are. While an item has no name
+    /// that can be read, items that are missing may be that one, and stay, too.
+    pub fn set_jobs_config(&mut self, label: &str, items: Option<Vec<Item>>, mut findings: Vec<Finding>) {
+        self.looked.insert(label.to_owned());
+        label.clone_into(&mut self.jobs_config.0);
+        if let Some(items) = items {
+            let nameless = items.iter().any(|item| item.name.is_none());
+            let names: BTreeSet<&JobName> = items.iter().filter_map(|item| item.name.as_ref()).collect();
+            let missing = |origin: &&Origin| matches!(origin, Origin::Item(name) if !names.contains(name));
+            let missing: Vec<Origin> = self.sources.keys().filter(missing).cloned().collect();
+            for origin in missing {
+                match nameless {
+                    true => self.place(origin, Reading::Broken(Vec::new()), usize::MAX),
+                    false => self.drop_source(&origin),
                 }
-                (_, Some(now)) => {
-                    changes.extend(self.files.get(&now.file).and_then(|file| file.good.clone()).map(Change::Armed));
-                    changes.extend(now.broken.then(|| Change::Broken(job, true)));
+            }
+            for (index, Item { name, reading }) in items.into_iter().enumerate() {
+                match (name, reading) {
+                    (Some(name), reading) => self.place(Origin::Item(name), reading, index),
+                    (None, Reading::Broken(broken)) => findings.extend(broken),
+                    (None, Reading::Good { warnings, .. }) => findings.extend(warnings),
                 }
             }
         }
+        self.jobs_config.1 = findings;
+    }
+
+    /// A job has a definition in memory from now on, `None`: it is taken away.
+    pub fn lay_over(&mut self, name: &JobName, armed: Option<Armed>) {
+        let origin = Origin::Memory(name.clone());
+        self.touch_job(name);
+        self.take(&origin);
+        self.claims.entry(name.clone()).or_default().insert(origin.clone());
+        self.read.insert(origin.clone());
+        self.sources.insert(origin, Source { good: armed, ..Source::default() });
+    }
+
+    /// A job has none in memory any more.
+    pub fn lay_bare(&mut self, name: &JobName) {
+        self.bared.insert(name.clone());
+        self.drop_source(&Origin::Memory(name.clone()));
+    }
+
+    /// The definition of a job now.
+    pub fn definition(&self, job: &JobName) -> Option<&Armed> {
+        self.stand_of(job).map(|(_, armed, _)| armed)
+    }
+
+    /// The job has a definition in memory, or is taken away there.
+    pub fn is_laid_over(&self, job: &JobName) -> bool {
+        self.sources.contains_key(&Origin::Memory(job.clone()))
+    }
+
+    /// The file that makes the job, or would if it were not for memory.
+    pub fn written(&self, job: &JobName) -> Option<FilePlace> {
+        match self.written_origin(job)? {
+            Origin::File(name) => Some(FilePlace::ConfD(name.clone())),
+            Origin::Item(_) | Origin::Memory(_) => Some(FilePlace::JobsConfig),
+        }
+    }
+
+    /// The job that a file of `conf.d` defines.
+    pub fn job_of(&self, file: &str) -> Option<&JobName> {
+        let source = self.sources.get(&Origin::File(file.to_owned()))?;
+        source.good.as_ref().map(|good| &good.job.name)
+    }
+
+    /// What all that has come to since the last call: jobs that changed, and files whose findings changed (`None`: nothing
+    /// to say any more). Jobs come in the order of `jobs_config`, then in that of the files.
+    pub fn settle(&mut self, now: Timestamp) -> (Vec<Change>, Vec<(String, Option<FileView>)>) {
+        let mut changes: Vec<((u8, usize, String), Change)> = Vec::new();
+        for (job, before) in std::mem::take(&mut self.touched) {
+            let after = self.stand(&job);
+            let moved = before.as_ref().map(|stand| &stand.origin) != after.as_ref().map(|stand| &stand.origin);
+            if moved && let Some(claims) = self.claims.get(&job) {
+                let labels: Vec<String> = claims.iter().filter_map(|origin| self.label(origin)).collect();
+                self.looked.extend(labels);
+            }
+            match (before, after) {
+                (None, None) => {}
+                (Some(_), None) => changes.push(((0, 0, String::new()), Change::Retired(job))),
+                (Some(before), Some(after))
+                    if before.origin == after.origin && before.armed.job.says_the_same(&after.armed.job) =>
+                {
+                    if before.broken != after.broken {
+                        changes.push(((0, 0, String::new()), Change::Broken(job, after.broken)));
+                    }
+                }
+                (before, Some(Stand { origin, armed, broken })) => {
+                    let found = before.is_some() && !self.read.contains(&origin);
+                    let since = if found || self.bared.contains(&job) { now } else { armed.since };
+                    let rank = self.rank(&origin);
+                    changes.push((rank.clone(), Change::Armed(Armed { since, ..armed })));
+                    changes.extend(broken.then(|| (rank, Change::Broken(job, true))));
+                }
+            }
+        }
+        self.read.clear();
+        self.bared.clear();
+        changes.sort_by(|(one, _), (other, _)| one.cmp(other));
         let mut views = Vec::new();
         for name in std::mem::take(&mut self.looked) {
             let view = self.view(&name);
@@ -156,27 +250,63 @@ impl Directory {
             };
             views.push((name, view));
         }
-        (changes, views)
+        (changes.into_iter().map(|(_, change)| change).collect(), views)
     }
 
-    /// Takes a file out, with its claim.
-    fn take(&mut self, name: &str) -> File {
-        let file = self.files.remove(name).unwrap_or_default();
-        if let Some(good) = &file.good
-            && let Some(claims) = self.claims.get_mut(&good.job.name)
+    fn rank(&self, origin: &Origin) -> (u8, usize, String) {
+        match origin {
+            Origin::Item(_) => (1, self.sources.get(origin).map_or(0, |source| source.index), String::new()),
+            Origin::File(name) => (2, 0, name.clone()),
+            Origin::Memory(_) => (3, 0, String::new()),
+        }
+    }
+
+    /// A source was read.
+    fn place(&mut self, origin: Origin, reading: Reading, index: usize) {
+        self.touch(&origin);
+        let Source { good, .. } = self.take(&origin);
+        let source = match reading {
+            Reading::Broken(findings) => Source { good, broken: true, findings, index },
+            Reading::Good { job, since, warnings } => {
+                let same = good.filter(|old| old.job.says_the_same(&job));
+                let good = same.unwrap_or_else(|| Armed { job: Arc::new(*job), since });
+                Source { good: Some(good), broken: false, findings: warnings, index }
+            }
+        };
+        if let Some(good) = &source.good {
+            let job = good.job.name.clone();
+            self.touch_job(&job);
+            self.claims.entry(job).or_default().insert(origin.clone());
+        }
+        self.files += usize::from(matches!(origin, Origin::File(_)));
+        self.read.insert(origin.clone());
+        self.sources.insert(origin, source);
+    }
+
+    fn drop_source(&mut self, origin: &Origin) {
+        self.touch(origin);
+        self.take(origin);
+    }
+
+    /// Takes a source out, with its claim.
+    fn take(&mut self, origin: &Origin) -> Source {
+        let Some(source) = self.sources.remove(origin) else { return Source::default() };
+        self.files -= usize::from(matches!(origin, Origin::File(_)));
+        if let Some(job) = name_of(origin, &source).cloned()
+            && let Some(claims) = self.claims.get_mut(&job)
         {
-            claims.remove(name);
+            claims.remove(origin);
             if claims.is_empty() {
-                self.claims.remove(&good.job.name);
+                self.claims.remove(&job);
             }
         }
-        file
+        source
     }
 
-    /// Remembers how the file's job stands before it changes.
-    fn touch(&mut self, name: &str) {
-        self.looked.insert(name.to_owned());
-        if let Some(job) = self.files.get(name).and_then(|file| file.good.as_ref()).map(|good| good.job.name.clone()) {
+    /// Remembers how the source's job stands before it changes.
+    fn touch(&mut self, origin: &Origin) {
+        self.looked.extend(self.label(origin));
+        if let Some(job) = self.sources.get(origin).and_then(|source| name_of(origin, source)).cloned() {
             self.touch_job(&job);
         }
     }
@@ -189,25 +319,66 @@ impl Directory {
     }
 
     fn stand(&self, job: &JobName) -> Option<Stand> {
-        let name = self.claims.get(job)?.first()?;
-        let file = self.files.get(name)?;
-        Some(Stand { file: name.clone(), job: Arc::clone(&file.good.as_ref()?.job), broken: file.broken })
+        let (origin, armed, broken) = self.stand_of(job)?;
+        Some(Stand { origin: origin.clone(), armed: armed.clone(), broken })
+    }
+
+    fn stand_of(&self, job: &JobName) -> Option<(&Origin, &Armed, bool)> {
+        let origin = self.claims.get(job)?.first()?;
+        let source = self.sources.get(origin)?;
+        Some((origin, source.good.as_ref()?, source.broken))
+    }
+
+    fn written_origin(&self, job: &JobName) -> Option<&Origin> {
+        self.claims.get(job)?.iter().find(|origin| !matches!(origin, Origin::Memory(_)))
+    }
+
+    /// The file under which a source's findings are told.
+    fn label(&self, origin: &Origin) -> Option<String> {
+        match origin {
+            Origin::Memory(_) => None,
+            Origin::File(name) => Some(name.clone()),
+            Origin::Item(_) => Some(self.jobs_config.0.clone()),
+        }
     }
 
     /// What a file has to say.
     fn view(&self, name: &str) -> Option<FileView> {
-        let file = self.files.get(name)?;
-        let mut findings = file.findings.clone();
-        let mut job = file.good.as_ref().map(|good| good.job.name.clone());
-        if let Some(claimed) = &job
-            && let Some(first) = self.claims.get(claimed).and_then(BTreeSet::first).filter(|first| *first != name)
-        {
-            let message = format!("job '{claimed}' is already made by file '{}'", first.escape_debug());
-            let finding = Finding::error("duplicate-name", name, message);
-            findings.push(finding.hint("give one of them another name, or take one of the files away"));
-            job = None;
+        let (mut findings, mut job) = (Vec::new(), None);
+        if name == self.jobs_config.0 {
+            findings.clone_from(&self.jobs_config.1);
+            for (origin, source) in self.sources.iter().filter(|(origin, _)| matches!(origin, Origin::Item(_))) {
+                findings.extend(source.findings.iter().cloned());
+                findings.extend(self.duplicate(origin, source, name));
+            }
+        } else {
+            let origin = Origin::File(name.to_owned());
+            let source = self.sources.get(&origin)?;
+            findings.clone_from(&source.findings);
+            job = source.good.as_ref().map(|good| good.job.name.clone());
+            if let Some(duplicate) = self.duplicate(&origin, source, name) {
+                findings.push(duplicate);
+                job = None;
+            }
         }
         (!findings.is_empty()).then(|| FileView { file: name.to_owned(), job, findings })
+    }
+
+    /// Another file makes the job of this source.
+    fn duplicate(&self, origin: &Origin, source: &Source, file: &str) -> Option<Finding> {
+        let job = name_of(origin, source)?;
+        let first = self.written_origin(job).filter(|first| *first != origin)?;
+        let message = format!("job '{job}' is already made by file '{}'", self.label(first)?.escape_debug());
+        let finding = Finding::error("duplicate-name", file, message);
+        Some(finding.hint("give one of them another name, or take one of the files away"))
+    }
+}
+
+/// The job that a source has a say in.
+fn name_of<'a>(origin: &'a Origin, source: &'a Source) -> Option<&'a JobName> {
+    match origin {
+        Origin::Memory(name) => Some(name),
+        Origin::File(_) | Origin::Item(_) => source.good.as_ref().map(|good| &good.job.name),
     }
 }
 

@@ -15,6 +15,7 @@ use super::trust::{Trust, What};
 use super::yaml::MAX_FILE;
 use crate::job::file::{MAX_ENVIRONMENT, variable_name};
 use crate::job::{Finding, Place};
+use crate::wire::{DirectoryPlace, FilePlace};
 
 /// Reads the environment file of a job. A relative `path` is a name in `conf.d`; an absolute one is opened with the rights
 /// of this process. Both must be what a job file must be: regular, root's or our own, writable by nobody else.
@@ -41,8 +42,8 @@ fn open(opener: &impl Opener, path: &Path) -> std::io::Result<OwnedFd> {
         return Ok(open_absolute(path)?);
     }
     let name = path.to_str().ok_or(Errno::EINVAL)?;
-    match open_in(opener.directory()?.as_fd(), name) {
-        Err(Errno::EACCES) => opener.file(name),
+    match open_in(opener.directory(DirectoryPlace::ConfD)?.as_fd(), name) {
+        Err(Errno::EACCES) => opener.file(&FilePlace::ConfD(name.to_owned())),
         other => Ok(other?),
     }
 }

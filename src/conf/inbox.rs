@@ -1,4 +1,4 @@
-//! Where the watch on the directory and the engine leave word for the thread that reads it.
+//! Where the watches on the directories and the engine leave word for the thread that reads them.
 //!
 //! It holds states, not events: a file is *to be looked at* or *being written*, a rescan is wanted or not. Whatever comes
 //! in, and however fast, it stays small; past [`MAX_NAMES`] names it becomes one wish for a rescan.
@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use notify::event::{AccessKind, AccessMode, CreateKind, ModifyKind};
 use notify::{Event, EventKind};
 
-use super::load::is_job_file;
+use super::wish::Wish;
+use crate::wire::{DirectoryPlace, FilePlace};
 
 /// From the last word about a file to the look at it: an editor that writes, closes and renames is done by then.
 const SETTLE: Duration = Duration::from_millis(2);
@@ -30,21 +31,36 @@ pub(super) struct Inbox {
 /// What is in it. Also what is taken out of it.
 #[derive(Debug, Default)]
 pub(super) struct Held {
-    names: HashMap<String, Word>,
-    /// Names to be looked at, and whether their creation alone is known.
-    pub due: Vec<(String, bool)>,
+    names: HashMap<FilePlace, Word>,
+    /// Files to be looked at, and whether their creation alone is known.
+    pub due: Vec<(FilePlace, bool)>,
+    /// Of `conf_d`.
+    pub conf_d: Signs,
+    /// Of the directory of `jobs_config`.
+    pub of_jobs: Signs,
+    /// What the engine asks for, in its order.
+    pub wishes: Vec<Wish>,
+    /// The engine asks whether the directories are still those that the paths name.
+    pub check: bool,
+    /// The thread is to end.
+    pub stop: bool,
+}
+
+/// What is known of a directory.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Signs {
     /// Some name that is no job file was made, moved or taken away.
     pub others: bool,
     /// Everything is to be looked at: events were lost.
     pub rescan: bool,
     /// The directory itself was moved, removed or changed.
     pub itself: bool,
-    /// Reloads asked for.
-    pub reloads: Vec<u64>,
-    /// The engine asks whether the directory is still the one that the path names.
-    pub check: bool,
-    /// The thread is to end.
-    pub stop: bool,
+}
+
+impl Signs {
+    fn any(self) -> bool {
+        self.others || self.rescan || self.itself
+    }
 }
 
 /// What is known of a name.
@@ -77,8 +93,8 @@ pub(super) enum Note {
     Lost,
 }
 
-/// What an event on the directory watched as `root` means.
-pub(super) fn note(event: &Event, root: &Path) -> Note {
+/// What an event on the directory watched as `root` means, of which the names that `counts` says are of interest.
+pub(super) fn note(event: &Event, root: &Path, counts: impl Fn(&str) -> bool) -> Note {
     if event.need_rescan() {
         return Note::Lost;
     }
@@ -105,7 +121,7 @@ pub(super) fn note(event: &Event, root: &Path) -> Note {
         None => return Note::Nothing,
     };
     let writing = matches!(event.kind, EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Any | ModifyKind::Other));
-    if !is_job_file(name) {
+    if !counts(name) {
         let closed = matches!(event.kind, EventKind::Access(_));
         return if writing || closed { Note::Nothing } else { Note::Other };
     }
@@ -124,25 +140,29 @@ impl Inbox {
     }
 
     /// Leaves word of an event. Rings only when there is something to do.
-    pub fn put(&self, note: Note) {
+    pub fn put(&self, directory: DirectoryPlace, note: Note) {
         let mut held = self.lock();
+        let place = |name: String| match directory {
+            DirectoryPlace::ConfD => FilePlace::ConfD(name),
+            DirectoryPlace::OfJobsConfig => FilePlace::JobsConfig,
+        };
         let at = Instant::now();
         let (name, word) = match note {
             Note::Nothing => return,
             Note::Writing(name) => {
-                held.keep(name, Word::Writing { at });
+                held.keep(place(name), Word::Writing { at });
                 return;
             }
             // Who sets the rights before closing has not closed yet.
-            Note::Rights(name) if matches!(held.names.get(&name), Some(Word::Writing { .. })) => return,
+            Note::Rights(name) if matches!(held.names.get(&place(name.clone())), Some(Word::Writing { .. })) => return,
             Note::Look(name) | Note::Rights(name) => (Some(name), Word::Look { at, created: false }),
             Note::Created(name) => (Some(name), Word::Look { at, created: true }),
             Note::Other => {
-                held.others = true;
+                held.signs(directory).others = true;
                 (None, Word::Look { at, created: false })
             }
             Note::Itself => {
-                held.itself = true;
+                held.signs(directory).itself = true;
                 (None, Word::Look { at, created: false })
             }
             Note::Lost => {
@@ -151,7 +171,7 @@ impl Inbox {
             }
         };
         if let Some(name) = name {
-            held.keep(name, word);
+            held.keep(place(name), word);
         }
         drop(held);
         self.bell.notify_one();
@@ -164,8 +184,8 @@ impl Inbox {
     }
 
     /// Somebody has the file open and writes.
-    pub fn is_written(&self, name: &str) -> bool {
-        matches!(self.lock().names.get(name), Some(Word::Writing { .. }))
+    pub fn is_written(&self, place: &FilePlace) -> bool {
+        matches!(self.lock().names.get(place), Some(Word::Writing { .. }))
     }
 
     /// Waits until there is something to do or `until` is there, and takes it.
@@ -175,7 +195,8 @@ impl Inbox {
             let now = Instant::now();
             let settles = held.settles();
             let due = settles.is_some_and(|at| at <= now) || until.is_some_and(|at| at <= now);
-            if due || held.others || held.rescan || held.itself || held.check || held.stop || !held.reloads.is_empty() {
+            let signs = held.conf_d.any() || held.of_jobs.any();
+            if due || signs || held.check || held.stop || !held.wishes.is_empty() {
                 return held.split(now);
             }
             let next = [settles, until].into_iter().flatten().min();
@@ -191,17 +212,25 @@ impl Inbox {
 }
 
 impl Held {
-    fn keep(&mut self, name: String, word: Word) {
-        if self.names.len() >= MAX_NAMES && !self.names.contains_key(&name) {
+    fn signs(&mut self, directory: DirectoryPlace) -> &mut Signs {
+        match directory {
+            DirectoryPlace::ConfD => &mut self.conf_d,
+            DirectoryPlace::OfJobsConfig => &mut self.of_jobs,
+        }
+    }
+
+    fn keep(&mut self, place: FilePlace, word: Word) {
+        if self.names.len() >= MAX_NAMES && !self.names.contains_key(&place) {
             self.lost();
             return;
         }
-        self.names.insert(name, word);
+        self.names.insert(place, word);
     }
 
     fn lost(&mut self) {
         self.names.clear();
-        self.rescan = true;
+        self.conf_d.rescan = true;
+        self.of_jobs.rescan = true;
     }
 
     fn settles(&self) -> Option<Instant> {
@@ -233,6 +262,7 @@ impl Held {
 
 #[cfg(test)]
 mod tests {
+    use super::super::load::is_job_file;
     use super::*;
     use notify::event::{DataChange, Flag, MetadataKind, RemoveKind, RenameMode};
 
@@ -260,31 +290,31 @@ mod tests {
             (EventKind::Modify(ModifyKind::Name(RenameMode::From)), "/proc/self/fd/7", Note::Itself),
             (EventKind::Remove(RemoveKind::Folder), "/proc/self/fd/7", Note::Itself),
         ] {
-            assert_eq!(note(&event(kind, path), root), meaning, "{kind:?} {path}");
+            assert_eq!(note(&event(kind, path), root, is_job_file), meaning, "{kind:?} {path}");
         }
-        assert_eq!(note(&Event::new(EventKind::Other).set_flag(Flag::Rescan), root), Note::Lost);
+        assert_eq!(note(&Event::new(EventKind::Other).set_flag(Flag::Rescan), root, is_job_file), Note::Lost);
     }
 
     #[test]
     fn b19_a_file_being_written_is_not_due() {
         let inbox = Inbox::default();
-        inbox.put(Note::Created("a.yaml".into()));
-        inbox.put(Note::Writing("a.yaml".into()));
+        inbox.put(DirectoryPlace::ConfD, Note::Created("a.yaml".into()));
+        inbox.put(DirectoryPlace::ConfD, Note::Writing("a.yaml".into()));
         let taken = inbox.take(Some(Instant::now() + 4 * SETTLE));
         assert!(taken.due.is_empty());
-        assert!(inbox.is_written("a.yaml"));
-        inbox.put(Note::Look("a.yaml".into()));
-        assert_eq!(inbox.take(None).due, [("a.yaml".to_owned(), false)]);
+        assert!(inbox.is_written(&FilePlace::ConfD("a.yaml".into())));
+        inbox.put(DirectoryPlace::ConfD, Note::Look("a.yaml".into()));
+        assert_eq!(inbox.take(None).due, [(FilePlace::ConfD("a.yaml".to_owned()), false)]);
     }
 
     #[test]
     fn b37_any_number_of_names_stays_small() {
         let inbox = Inbox::default();
         for number in 0..MAX_NAMES + 10 {
-            inbox.put(Note::Look(format!("{number}.yaml")));
+            inbox.put(DirectoryPlace::ConfD, Note::Look(format!("{number}.yaml")));
         }
         let taken = inbox.take(None);
-        assert!(taken.rescan);
+        assert!(taken.conf_d.rescan && taken.of_jobs.rescan);
         assert!(taken.due.len() <= MAX_NAMES);
     }
 }

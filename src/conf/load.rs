@@ -13,12 +13,14 @@ use nix::sys::stat::{FileStat, SFlag, fstat, fstatat};
 
 use super::config::Config;
 use super::directory::Reading;
+use super::jobs_config::{self, Item, JobsConfig};
 use super::open::{Opener, open_in, read_all};
 use super::program::unsafe_program;
 use super::trust::{Trust, What};
 use super::yaml::MAX_FILE;
 use crate::job::Finding;
 use crate::job::file::{Schedules, hash_of, read_job_with};
+use crate::wire::{DirectoryPlace, FilePlace, MAX_FILE as MAX_JOBS_CONFIG};
 
 /// Most job files of a directory.
 pub const MAX_FILES: usize = 20_000;
@@ -27,7 +29,7 @@ const YOUNG: i64 = 50;
 
 /// What came of a look at a file.
 #[derive(Debug)]
-pub enum Looked {
+pub enum Looked<R = Reading> {
     /// It is not there.
     Gone,
     /// It is as it was.
@@ -35,7 +37,7 @@ pub enum Looked {
     /// It is being written, by all appearance: to be looked at again shortly.
     Young,
     /// It was read.
-    Read(Reading),
+    Read(R),
     /// It could not be read for a reason that passes: to be tried again later.
     Passing(Finding),
 }
@@ -48,7 +50,7 @@ pub struct Loader {
     trust: Trust,
     zone: TimeZone,
     schedules: Schedules,
-    seen: HashMap<String, Seen>,
+    seen: HashMap<FilePlace, Seen>,
 }
 
 /// A file when it was last read.
@@ -61,7 +63,7 @@ struct Seen {
 
 /// What stat(2) tells of a file that is still the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
+pub struct Stamp {
     identity: (u64, u64),
     size: i64,
     changed: (i64, i64),
@@ -78,6 +80,55 @@ impl Stamp {
             changed: (stat.st_ctime as i64, stat.st_ctime_nsec as i64),
             written: (stat.st_mtime as i64, stat.st_mtime_nsec as i64),
             links: stat.st_nlink as u64,
+        }
+    }
+
+    /// The name in the directory stands for the file that this was taken of, unchanged. Never said of links.
+    pub fn holds(&self, directory: BorrowedFd<'_>, name: &str) -> bool {
+        fstatat(directory, name, AtFlags::AT_SYMLINK_NOFOLLOW).is_ok_and(|stat| Stamp::of(&stat) == *self)
+    }
+
+    /// When the file was last changed, never in the future.
+    fn since(&self, now: Timestamp) -> Timestamp {
+        let (seconds, nanoseconds) = self.changed;
+        let changed = i32::try_from(nanoseconds).ok().and_then(|nano| Timestamp::new(seconds, nano).ok());
+        changed.map_or(now, |changed| changed.min(now))
+    }
+
+    fn doubt(&self, file: &str) -> Option<Finding> {
+        let finding = Finding::warning("hard-link", file, "the file has another name (hard link) somewhere");
+        (self.links > 1).then(|| finding.hint("who can write to the other name changes this job"))
+    }
+}
+
+/// The name stands for a symbolic link.
+pub fn is_link(directory: BorrowedFd<'_>, name: &str) -> bool {
+    fstatat(directory, name, AtFlags::AT_SYMLINK_NOFOLLOW)
+        .is_ok_and(|stat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFLNK)
+}
+
+/// Opens a file: by the engine's own rights, else by the warden's.
+fn opened(directory: BorrowedFd<'_>, opener: &impl Opener, place: &FilePlace, name: &str) -> io::Result<OwnedFd> {
+    match open_in(directory, name) {
+        Err(Errno::EACCES) => opener.file(place),
+        other => other.map_err(io::Error::from),
+    }
+}
+
+/// Most bytes that are read of a file.
+fn most(place: &FilePlace) -> usize {
+    match place {
+        FilePlace::ConfD(_) => MAX_FILE,
+        FilePlace::JobsConfig => MAX_JOBS_CONFIG,
+    }
+}
+
+fn too_large(place: &FilePlace, name: &str) -> Finding {
+    match place {
+        FilePlace::ConfD(_) => super::yaml::too_large(name),
+        FilePlace::JobsConfig => {
+            let message = format!("the file is larger than {} MiB and was not read", MAX_JOBS_CONFIG >> 20);
+            Finding::error("too-large", name, message)
         }
     }
 }
@@ -118,13 +169,14 @@ impl Loader {
     }
 
     /// A file is gone: nothing is remembered of it.
-    pub fn forget(&mut self, name: &str) {
-        self.seen.remove(name);
+    pub fn forget(&mut self, place: &FilePlace) {
+        self.seen.remove(place);
     }
 
-    /// The directory is another one, say: nothing is remembered.
-    pub fn forget_all(&mut self) {
-        self.seen.clear();
+    /// The directory is another one, say: nothing is remembered of its files.
+    pub fn forget_all(&mut self, directory: DirectoryPlace) {
+        let conf_d = directory == DirectoryPlace::ConfD;
+        self.seen.retain(|place, _| matches!(place, FilePlace::ConfD(_)) != conf_d);
     }
 
     /// Everything may mean something else now, also files that are as they were: the time zone database is read anew.
@@ -134,87 +186,190 @@ impl Loader {
             self.zone = fresh;
         }
         self.schedules = Schedules::default();
-        self.forget_all();
+        self.seen.clear();
     }
 
     /// By stat(2) alone: the file is the one that was read, unchanged. Never said of links.
-    pub fn unchanged(&self, directory: BorrowedFd<'_>, name: &str) -> bool {
-        let Some(seen) = self.seen.get(name) else { return false };
-        fstatat(directory, name, AtFlags::AT_SYMLINK_NOFOLLOW).is_ok_and(|stat| Stamp::of(&stat) == seen.stamp)
+    pub fn unchanged(&self, directory: BorrowedFd<'_>, place: &FilePlace, name: &str) -> bool {
+        self.seen.get(place).is_some_and(|seen| seen.stamp.holds(directory, name))
     }
 
-    /// Opens, checks and reads a file. `written` says that its writer has closed it; without that a file of the last
+    /// Opens, checks and reads a job file. `written` says that its writer has closed it; without that a file of the last
     /// moments is [`Looked::Young`].
     pub fn look(&mut self, directory: BorrowedFd<'_>, opener: &impl Opener, name: &str, written: bool) -> Looked {
-        let opened = match open_in(directory, name) {
-            Err(Errno::EACCES) => opener.file(name),
-            other => other.map_err(io::Error::from),
+        let place = FilePlace::ConfD(name.to_owned());
+        let (bytes, stamp, now) = match self.fetch(directory, opener, &place, name, written) {
+            Looked::Read(Ok(fetched)) => fetched,
+            Looked::Read(Err(findings)) => return Looked::Read(Reading::Broken(findings)),
+            Looked::Gone => return Looked::Gone,
+            Looked::Same => return Looked::Same,
+            Looked::Young => return Looked::Young,
+            Looked::Passing(finding) => return Looked::Passing(finding),
         };
-        let read = match opened {
-            Ok(file) => self.read(name, file, written),
-            Err(error) => Err(error),
+        let reading = match read_job_with(name, &bytes, &self.zone, now, &mut self.schedules) {
+            Ok((job, mut warnings)) => {
+                warnings.extend(stamp.doubt(name));
+                Reading::Good { job: Box::new(job), since: stamp.since(now), warnings }
+            }
+            Err(findings) => Reading::Broken(findings),
         };
+        Looked::Read(self.permit(reading))
+    }
+
+    /// The same for `jobs_config`, which is `name` in its directory and `label` in findings.
+    pub fn look_at_jobs_config(
+        &mut self,
+        directory: BorrowedFd<'_>,
+        opener: &impl Opener,
+        (name, label): (&str, &str),
+        written: bool,
+    ) -> Looked<Result<JobsConfig, Vec<Finding>>> {
+        let (bytes, stamp, now) = match self.fetch(directory, opener, &FilePlace::JobsConfig, name, written) {
+            Looked::Read(Ok(fetched)) => fetched,
+            Looked::Read(Err(findings)) => {
+                let at_path = |finding| Finding { file: label.to_owned(), ..finding };
+                return Looked::Read(Err(findings.into_iter().map(at_path).collect()));
+            }
+            Looked::Gone => return Looked::Gone,
+            Looked::Same => return Looked::Same,
+            Looked::Young => return Looked::Young,
+            Looked::Passing(finding) => return Looked::Passing(Finding { file: label.to_owned(), ..finding }),
+        };
+        let read = jobs_config::read(label, &bytes, stamp.since(now), &self.zone, now, &mut self.schedules);
+        Looked::Read(read.map(|mut read| {
+            read.findings.extend(stamp.doubt(label));
+            let permit = |item: Item| Item { reading: self.permit(item.reading), ..item };
+            JobsConfig { items: read.items.into_iter().map(permit).collect(), ..read }
+        }))
+    }
+
+    /// A text as the job file `name`, by the same rules; it stands since `since`.
+    pub fn read_text(&mut self, name: &str, text: &str, since: Timestamp) -> Reading {
+        let reading = match read_job_with(name, text.as_bytes(), &self.zone, Timestamp::now(), &mut self.schedules) {
+            Ok((job, warnings)) => Reading::Good { job: Box::new(job), since, warnings },
+            Err(findings) => Reading::Broken(findings),
+        };
+        self.permit(reading)
+    }
+
+    /// A text as the `jobs_config`, by the same rules.
+    pub fn read_jobs_text(&mut self, label: &str, text: &str) -> Result<JobsConfig, Vec<Finding>> {
+        let now = Timestamp::now();
+        let read = jobs_config::read(label, text.as_bytes(), now, &self.zone, now, &mut self.schedules)?;
+        let permit = |item: Item| Item { reading: self.permit(item.reading), ..item };
+        Ok(JobsConfig { items: read.items.into_iter().map(permit).collect(), ..read })
+    }
+
+    /// The text of a file as it is this moment, `None` where there is none, and what stat(2) tells of it.
+    pub fn text(
+        &self,
+        directory: BorrowedFd<'_>,
+        opener: &impl Opener,
+        place: &FilePlace,
+        name: &str,
+    ) -> Result<Option<(String, Stamp)>, Finding> {
+        let failed = |error: io::Error| Finding::error("unreadable", name, format!("cannot be read: {error}"));
+        let file = match opened(directory, opener, place, name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            file => file.map_err(failed)?,
+        };
+        let stat = fstat(file.as_fd()).map_err(|errno| failed(errno.into()))?;
+        if let Err(why) = self.trust.judge(What::File, &stat) {
+            return Err(Finding::error(why.code, name, format!("refused: {}", why.message)).hint(why.hint));
+        }
+        let most = most(place);
+        let (bytes, before, after) = read_all(file, most).map_err(failed)?;
+        if Stamp::of(&before) != Stamp::of(&after) {
+            return Err(Finding::error("unreadable", name, "somebody writes to it at this moment"));
+        }
+        if bytes.len() > most {
+            return Err(too_large(place, name));
+        }
+        let text = String::from_utf8(bytes).map_err(|_| Finding::error("not-utf8", name, "the file is not UTF-8"))?;
+        Ok(Some((text, Stamp::of(&before))))
+    }
+
+    fn fetch(
+        &mut self,
+        directory: BorrowedFd<'_>,
+        opener: &impl Opener,
+        place: &FilePlace,
+        name: &str,
+        written: bool,
+    ) -> Looked<Result<(Vec<u8>, Stamp, Timestamp), Vec<Finding>>> {
+        let read = opened(directory, opener, place, name).and_then(|file| self.read(place, name, file, written));
         match read {
             Ok(looked) => looked,
-            Err(error) => self.failed(directory, name, &error),
+            Err(error) => self.failed(directory, place, name, &error),
         }
     }
 
-    fn read(&mut self, name: &str, file: OwnedFd, written: bool) -> io::Result<Looked> {
+    fn read(
+        &mut self,
+        place: &FilePlace,
+        name: &str,
+        file: OwnedFd,
+        written: bool,
+    ) -> io::Result<Looked<Result<(Vec<u8>, Stamp, Timestamp), Vec<Finding>>>> {
         let stat = fstat(file.as_fd())?;
         let stamp = Stamp::of(&stat);
         let now = Timestamp::now();
         if let Err(why) = self.trust.judge(What::File, &stat) {
-            self.seen.insert(name.to_owned(), Seen { stamp, hash: None });
+            self.seen.insert(place.clone(), Seen { stamp, hash: None });
             let finding = Finding::error(why.code, name, format!("refused: {}", why.message)).hint(why.hint);
-            return Ok(Looked::Read(Reading::Broken(vec![finding])));
+            return Ok(Looked::Read(Err(vec![finding])));
         }
         if !written && is_young(stamp.written, now) {
             return Ok(Looked::Young);
         }
-        if stamp.size > MAX_FILE as i64 {
-            self.seen.insert(name.to_owned(), Seen { stamp, hash: None });
-            return Ok(Looked::Read(Reading::Broken(vec![super::yaml::too_large(name)])));
+        let most = most(place);
+        if stamp.size > most as i64 {
+            self.seen.insert(place.clone(), Seen { stamp, hash: None });
+            return Ok(Looked::Read(Err(vec![too_large(place, name)])));
         }
-        let (bytes, before, after) = read_all(file, MAX_FILE)?;
+        let (bytes, before, after) = read_all(file, most)?;
         if Stamp::of(&before) != Stamp::of(&after) || Stamp::of(&before).written != stamp.written {
             return Ok(Looked::Young);
         }
         let seen = Seen { stamp, hash: Some(hash_of(&bytes)) };
-        if let Some(old) = self.seen.insert(name.to_owned(), seen)
+        if let Some(old) = self.seen.insert(place.clone(), seen)
             && old.hash == seen.hash
             && (old.stamp.links > 1) == (stamp.links > 1)
         {
             return Ok(Looked::Same);
         }
-        Ok(Looked::Read(self.parse(name, &bytes, stamp, now)))
+        Ok(Looked::Read(Ok((bytes, stamp, now))))
     }
 
-    fn parse(&mut self, name: &str, bytes: &[u8], stamp: Stamp, now: Timestamp) -> Reading {
-        let (job, mut warnings) = match read_job_with(name, bytes, &self.zone, now, &mut self.schedules) {
-            Ok(read) => read,
-            Err(findings) => return Reading::Broken(findings),
-        };
-        if stamp.links > 1 {
-            let finding = Finding::warning("hard-link", name, "the file has another name (hard link) somewhere");
-            warnings.push(finding.hint("who can write to the other name changes this job"));
+    /// Whether a job may run as the user it names, and what is doubtful about its program.
+    fn permit(&self, reading: Reading) -> Reading {
+        let Some(users) = &self.users else { return reading };
+        match reading {
+            Reading::Good { job, since, mut warnings } => match users.refuses(&job) {
+                Some(refusal) => {
+                    warnings.push(refusal);
+                    Reading::Broken(warnings)
+                }
+                None => {
+                    warnings.extend(unsafe_program(users, &job));
+                    Reading::Good { job, since, warnings }
+                }
+            },
+            broken => broken,
         }
-        if let Some(refusal) = self.users.as_ref().and_then(|config| config.refuses(&job)) {
-            warnings.push(refusal);
-            return Reading::Broken(warnings);
-        }
-        warnings.extend(self.users.as_ref().and_then(|config| unsafe_program(config, &job)));
-        let (seconds, nanoseconds) = stamp.changed;
-        let changed = i32::try_from(nanoseconds).ok().and_then(|nano| Timestamp::new(seconds, nano).ok());
-        Reading::Good { job: Box::new(job), since: changed.map_or(now, |changed| changed.min(now)), warnings }
     }
 
-    fn failed(&mut self, directory: BorrowedFd<'_>, name: &str, error: &io::Error) -> Looked {
+    fn failed<R>(
+        &mut self,
+        directory: BorrowedFd<'_>,
+        place: &FilePlace,
+        name: &str,
+        error: &io::Error,
+    ) -> Looked<Result<R, Vec<Finding>>> {
         let errno = error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
-        let broken = |code, message: &str, hint: &str| {
-            Looked::Read(Reading::Broken(vec![Finding::error(code, name, message).hint(hint)]))
-        };
-        self.seen.remove(name);
+        let broken =
+            |code, message: &str, hint: &str| Looked::Read(Err(vec![Finding::error(code, name, message).hint(hint)]));
+        self.seen.remove(place);
         match errno {
             Errno::ENOENT => match fstatat(directory, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
                 Ok(stat) if SFlag::from_bits_truncate(stat.st_mode).contains(SFlag::S_IFLNK) => {

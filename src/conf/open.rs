@@ -8,26 +8,52 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat, openat2};
 use nix::sys::stat::{FileStat, Mode, fstat};
 
-/// Opens what the engine may not open by itself. The engine asks the warden; the command line and tests use [`Path`].
+use super::load::MAX_FILES;
+use super::replace::{remove, replace};
+use super::trust::Trust;
+use crate::wire::{DirectoryPlace, FilePlace};
+
+/// Opens and writes what the engine may not by itself. The engine asks the warden; the command line and tests use [`Path`].
+/// Every call may wait for disks.
 pub trait Opener {
-    /// `conf_d` as it is now.
-    fn directory(&self) -> io::Result<OwnedFd>;
-    /// A file in it, one path component.
-    fn file(&self, name: &str) -> io::Result<OwnedFd>;
+    /// A directory as it is now.
+    fn directory(&self, place: DirectoryPlace) -> io::Result<OwnedFd>;
+    /// A file that is there.
+    fn file(&self, place: &FilePlace) -> io::Result<OwnedFd>;
+    /// Replaces a file as a whole, or makes it. Done when it answers; on an error the file is as it was, except that a
+    /// write that timed out may still come to pass. [`why_not_written`](super::why_not_written) says the error in words.
+    fn write(&self, place: &FilePlace, contents: &[u8]) -> io::Result<()>;
+    /// Takes a file away; the rest as [`Self::write`].
+    fn remove(&self, place: &FilePlace) -> io::Result<()>;
 }
 
-/// Opens with the rights of this process.
+/// `conf_d` alone, with the rights of this process.
 #[derive(Debug, Clone)]
 pub struct Path(pub PathBuf);
 
 impl Opener for Path {
-    fn directory(&self) -> io::Result<OwnedFd> {
-        Ok(open(&self.0, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?)
+    fn directory(&self, place: DirectoryPlace) -> io::Result<OwnedFd> {
+        match place {
+            DirectoryPlace::ConfD => {
+                Ok(open(&self.0, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?)
+            }
+            DirectoryPlace::OfJobsConfig => Err(Errno::ENOENT.into()),
+        }
     }
 
-    fn file(&self, _name: &str) -> io::Result<OwnedFd> {
+    fn file(&self, _place: &FilePlace) -> io::Result<OwnedFd> {
         // Tried before, with the same rights.
         Err(Errno::EACCES.into())
+    }
+
+    fn write(&self, place: &FilePlace, contents: &[u8]) -> io::Result<()> {
+        let FilePlace::ConfD(name) = place else { return Err(Errno::ENOENT.into()) };
+        replace(self.directory(DirectoryPlace::ConfD)?.as_fd(), name, contents, Trust::of_user(), MAX_FILES)
+    }
+
+    fn remove(&self, place: &FilePlace) -> io::Result<()> {
+        let FilePlace::ConfD(name) = place else { return Err(Errno::ENOENT.into()) };
+        remove(self.directory(DirectoryPlace::ConfD)?.as_fd(), name, Trust::of_user())
     }
 }
 

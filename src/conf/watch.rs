@@ -1,91 +1,63 @@
-//! The thread that keeps the snapshot of `conf_d` true, from the first reading on.
+//! The thread that keeps the definitions true, from the first reading on: it reads `conf_d` and `jobs_config`, and changes
+//! them on request ([`super::change`]).
 //!
 //! A file is live a few milliseconds after its writer has closed it or moved it there; one that is still being written
 //! never is. The thread sleeps unless there is word in its [inbox](super::inbox), with these exceptions, each with its
 //! reason: a file too young to be believed in a rescan (50 ms), one that could not be read for a reason that passes
 //! (backing off to 30 s), a directory that is missing (200 ms) or whose events cannot be had (2 s).
 //!
-//! The watch hangs on the opened directory, not on its path. When the directory is moved, removed or replaced, everything
-//! known stays live until the path names a directory again and that one has been read.
+//! When a directory is moved, removed or replaced ([`super::place`]), everything known stays live until the path names a
+//! directory again and that one has been read.
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use nix::sys::stat::{FileStat, fstat};
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc::Sender;
 
 use super::config::Config;
 use super::directory::{Change, Directory, Reading};
-use super::inbox::{Held, Inbox, note};
+use super::inbox::{Held, Inbox};
+use super::jobs_config::Identity;
 use super::load::{Loader, Looked, MAX_FILES};
-use super::open::{Opener, path_of};
-use super::trust::What;
-use crate::engine::FileView;
+use super::open::Opener;
+use super::overlay::Overlay;
+use super::place::{Found, Place};
+use super::wish::{Commands, Wish};
+use crate::engine::{FileView, Refusal};
 use crate::job::Finding;
+use crate::wire::{DirectoryPlace, FilePlace};
 
-/// Between looks for a directory that is missing.
-const MISSING: Duration = Duration::from_millis(200);
-/// Between looks at everything where events cannot be had.
-const POLL: Duration = Duration::from_secs(2);
 /// Before another look at a file that may still be being written, and how many such looks.
 const AGAIN: Duration = Duration::from_millis(55);
 const MAX_AGAIN: u32 = 20;
+/// So many looks say that `jobs_config` is gone before that is believed: programs that write it take it away first.
+const GONE_AGAIN: u32 = 4;
 /// Before a file is tried again that could not be read: from, to.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
-/// After the last file is gone, looks at whether the directory is, too: rmdir tells nobody who holds it open.
-const EMPTY: [Duration; 3] = [Duration::from_millis(20), Duration::from_millis(200), Duration::from_secs(1)];
 
 /// What has changed.
 #[derive(Debug, Default)]
 pub struct Update {
     /// For jobs.
     pub changes: Vec<Change>,
-    /// For files: what each has to say now, `None` when nothing any more. The directory itself is among them under its path.
+    /// For files: what each has to say now, `None` when nothing any more. A directory itself is among them under its path.
     pub files: Vec<(String, Option<FileView>)>,
-    /// How the directory is watched, where that has changed: `inotify`, or `polling` with the reason.
+    /// How `conf_d` is watched, where that has changed: `inotify`, or `polling` with the reason.
     pub watch: Option<String>,
+    /// What `jobs_config` says of the machine, where that has changed.
+    pub identity: Option<Identity>,
     /// The first snapshot is through, or the reloads in `tokens` are.
     pub complete: bool,
     /// Reloads that are answered by this.
     pub tokens: Vec<u64>,
-}
-
-/// What the engine may ask of the thread.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Command {
-    /// Read everything anew; the token comes back in [`Update::tokens`].
-    Reload(u64),
-    /// See whether the path still names the directory that is watched. To be sent every ten seconds or so.
-    CheckIdentity,
-    /// End.
-    Stop,
-}
-
-/// Where commands go. When the last one is dropped, the thread ends.
-#[derive(Debug)]
-pub struct Commands(Arc<Inbox>);
-
-impl Commands {
-    /// Leaves word. Never waits.
-    pub fn send(&self, command: Command) {
-        self.0.wish(|held| match command {
-            Command::Reload(token) => held.reloads.push(token),
-            Command::CheckIdentity => held.check = true,
-            Command::Stop => held.stop = true,
-        });
-    }
-}
-
-impl Drop for Commands {
-    fn drop(&mut self) {
-        self.send(Command::Stop);
-    }
+    /// Edits that are answered by this: the file that was written, if any, or why nothing was changed.
+    pub edited: Vec<(u64, Result<Option<String>, Refusal>)>,
 }
 
 /// How files are read.
@@ -95,11 +67,13 @@ pub struct Policy {
     pub config: Config,
     /// The zone of schedules that name none.
     pub zone: TimeZone,
+    /// When the daemon started: what was defined in memory alone lives as long as it.
+    pub started: Timestamp,
 }
 
-/// Starts the thread. It reads the directory, sends the first snapshot, and from then on what changes. It ends with
-/// [`Command::Stop`] or when nobody receives any more; while the receiver is slow it waits, and only the latest state of
-/// each file is remembered.
+/// Starts the thread. It reads what there is, sends the first snapshot, and from then on what changes. It ends with
+/// [`Command::Stop`](super::Command::Stop) or when nobody receives any more; while the receiver is slow it waits, and only
+/// the latest state of each file is remembered.
 pub fn watch(
     opener: impl Opener + Send + 'static,
     policy: Policy,
@@ -108,21 +82,30 @@ pub fn watch(
     let inbox = Arc::new(Inbox::default());
     let commands = Commands(Arc::clone(&inbox));
     let thread = std::thread::Builder::new().name("conf.d".to_owned()).spawn(move || {
-        let itself = policy.config.conf_d.display().to_string();
+        let Policy { config, zone, started } = policy;
+        let overlay = Overlay::restore(&config.state_dir, started);
+        let path = config.conf_d.display().to_string();
+        let jobs = JobsConfigFile::of(&config);
+        let loader = Loader::new(config, zone);
+        let place = |which, path, only| Place::new(which, path, only, loader.trust(), Arc::clone(&inbox));
+        let conf_d = place(DirectoryPlace::ConfD, path, None);
+        let jobs = jobs
+            .map(|(directory, file)| (place(DirectoryPlace::OfJobsConfig, directory, Some(file.name.clone())), file));
         let mut watch = Watch {
             opener,
-            loader: Loader::new(policy.config, policy.zone),
             directory: Directory::default(),
+            overlay,
+            conf_d,
+            jobs,
+            loader,
             inbox,
             out,
-            itself,
-            place: Place::Missing { next: Instant::now() },
             waiting: Waiting { first: true, ..Waiting::default() },
             again: BTreeMap::new(),
             retry: BTreeMap::new(),
-            checks: Vec::new(),
             links: false,
-            told: None,
+            names: Vec::new(),
+            told: BTreeMap::new(),
             watch: String::new(),
             update: Update::default(),
         };
@@ -131,45 +114,48 @@ pub fn watch(
     Ok((commands, thread))
 }
 
-struct Watch<O> {
-    opener: O,
-    loader: Loader,
-    directory: Directory,
-    inbox: Arc<Inbox>,
+pub(super) struct Watch<O> {
+    pub(super) opener: O,
+    pub(super) directory: Directory,
+    pub(super) overlay: Overlay,
+    pub(super) conf_d: Place,
+    /// Where `jobs_config` is, where there is to be one.
+    pub(super) jobs: Option<(Place, JobsConfigFile)>,
+    pub(super) loader: Loader,
+    pub(super) inbox: Arc<Inbox>,
     out: Sender<Update>,
-    /// The directory's path, under which its own findings are told.
-    itself: String,
-    place: Place,
     waiting: Waiting,
     /// Files that may still be being written: when to look, and how often that was done.
-    again: BTreeMap<String, (Instant, u32)>,
+    again: BTreeMap<FilePlace, (Instant, u32)>,
     /// Files that could not be read: when to try, and how long to wait the next time.
-    retry: BTreeMap<String, (Instant, Duration)>,
-    /// When to see whether the directory is still the one that the path names.
-    checks: Vec<Instant>,
-    /// There are links among the names: what is no job file may be what one points at.
+    retry: BTreeMap<FilePlace, (Instant, Duration)>,
+    /// There are links among the names of `conf_d`: what is no job file may be what one points at.
     links: bool,
-    /// What was last told of the directory itself.
-    told: Option<FileView>,
-    /// How it is watched, as last told.
+    /// What is wrong with names in `conf_d`.
+    names: Vec<Finding>,
+    /// What was last told of the directories themselves.
+    told: BTreeMap<String, FileView>,
+    /// How `conf_d` is watched, as last told.
     watch: String,
-    update: Update,
+    pub(super) update: Update,
 }
 
-/// Where the files are.
-enum Place {
-    /// Nowhere; look again then.
-    Missing { next: Instant },
-    /// In this directory.
-    Open { directory: OwnedFd, identity: (u64, u64), events: Events, names: Vec<Finding> },
+/// `jobs_config`.
+#[derive(Debug, Clone)]
+pub(super) struct JobsConfigFile {
+    /// Its name in its directory.
+    pub name: String,
+    /// Its path, under which its findings are told.
+    pub label: String,
 }
 
-/// How changes are learnt.
-enum Events {
-    /// From the kernel, until this is dropped.
-    Inotify(#[allow(dead_code)] RecommendedWatcher),
-    /// By looking.
-    Polling { why: String, hint: &'static str, next: Instant },
+impl JobsConfigFile {
+    /// As rotad.yaml has it, with the path of its directory.
+    fn of(config: &Config) -> Option<(String, JobsConfigFile)> {
+        let path = config.crond.as_ref()?.jobs_config.as_ref()?;
+        let name = path.file_name()?.to_str()?.to_owned();
+        Some((path.parent()?.display().to_string(), JobsConfigFile { name, label: path.display().to_string() }))
+    }
 }
 
 /// Who waits for the reading to be complete.
@@ -190,282 +176,281 @@ enum Scan {
 
 impl<O: Opener> Watch<O> {
     fn run(&mut self) {
-        self.open();
+        self.recall();
+        self.turn(Held::default());
         while self.send() {
-            let mut word = self.inbox.take(self.deadline());
+            let word = self.inbox.take(self.deadline());
             if word.stop {
                 return;
             }
-            let reload = !word.reloads.is_empty();
-            self.waiting.tokens.append(&mut word.reloads);
-            self.turn(word, reload);
+            self.turn(word);
         }
     }
 
-    fn turn(&mut self, word: Held, reload: bool) {
+    fn turn(&mut self, word: Held) {
         let now = Instant::now();
-        let check = self.checks.iter().any(|at| *at <= now);
-        self.checks.retain(|at| *at > now);
-        match &mut self.place {
-            Place::Missing { next } if *next <= now || reload || word.check || word.itself => return self.open(),
-            Place::Missing { .. } => return,
-            Place::Open { events: Events::Polling { next, .. }, .. } if *next <= now => {
-                *next = now + POLL;
-                if self.identify() {
-                    self.scan(Scan::Changed);
-                }
-            }
-            Place::Open { .. } => {}
-        }
-        if (word.itself || word.check || check || reload) && !self.identify() {
-            return;
+        let reload = word.wishes.iter().any(|wish| matches!(wish, Wish::Reload { .. }));
+        if word.wishes.iter().any(|wish| matches!(wish, Wish::Reload { forget: true, .. })) {
+            self.forget_overlay();
         }
         if reload {
             // Asked for by somebody who wants to be sure: also of the time zones (fault A5).
             self.loader.refresh();
-            self.scan(Scan::All);
-        } else if word.rescan || word.others && self.links {
-            self.scan(Scan::Changed);
         }
-        let mut due: Vec<(String, Look)> = Vec::new();
-        due.extend(
-            word.due.into_iter().map(|(name, created)| (name, if created { Look::Created } else { Look::Closed })),
-        );
-        due.extend(
-            take_due(&mut self.again, now, |(at, _)| *at)
-                .into_iter()
-                .map(|(name, (_, count))| (name, if count < MAX_AGAIN { Look::Again(count) } else { Look::Closed })),
-        );
-        due.extend(
-            take_due(&mut self.retry, now, |(at, _)| *at)
-                .into_iter()
-                .map(|(name, (_, wait))| (name, Look::Retry(wait))),
-        );
+        let mut due: Vec<(FilePlace, Look)> = Vec::new();
+        let look = |created| if created { Look::Created } else { Look::Closed };
+        due.extend(word.due.into_iter().map(|(place, created)| (place, look(created))));
+        let look = |count| if count < MAX_AGAIN { Look::Again(count) } else { Look::Closed };
+        due.extend(take_due(&mut self.again, now, |(at, _)| *at).map(|(place, (_, count))| (place, look(count))));
+        due.extend(take_due(&mut self.retry, now, |(at, _)| *at).map(|(place, (_, wait))| (place, Look::Retry(wait))));
+        let sure = word.check || reload;
+
+        let found = self.conf_d.turn(word.conf_d, sure, &self.opener);
+        let changed = word.conf_d.rescan || (word.conf_d.others && self.links);
+        let scan = match &found {
+            Found::Missing(_) => None,
+            Found::Fresh { .. } => Some(Scan::All),
+            Found::Same | Found::Look if reload => Some(Scan::All),
+            Found::Look => Some(Scan::Changed),
+            Found::Same => changed.then_some(Scan::Changed),
+        };
+        self.note(DirectoryPlace::ConfD, found, &mut due);
+        if let Some(scan) = scan {
+            self.scan(scan);
+        }
+        if let Some((place, _)) = &mut self.jobs {
+            let found = place.turn(word.of_jobs, sure, &self.opener);
+            let changed = word.of_jobs.rescan || word.of_jobs.others || reload;
+            let look = !matches!(found, Found::Missing(_)) && (changed || !matches!(found, Found::Same));
+            self.note(DirectoryPlace::OfJobsConfig, found, &mut due);
+            if look && !self.inbox.is_written(&FilePlace::JobsConfig) {
+                due.push((FilePlace::JobsConfig, Look::Again(0)));
+            }
+        }
         self.look_at(due);
+        self.tell_places();
+        for wish in word.wishes {
+            match wish {
+                Wish::Reload { token, .. } => self.waiting.tokens.push(token),
+                Wish::Edit(token, edit) => {
+                    let edited = self.change(&edit);
+                    self.update.edited.push((token, edited));
+                }
+                Wish::Text(name, reply) => drop(reply.send(self.text_of(&name))),
+            }
+        }
+    }
+
+    /// A directory was found anew, or lost: what was planned for its files holds no longer.
+    fn note(&mut self, directory: DirectoryPlace, found: Found, due: &mut Vec<(FilePlace, Look)>) {
+        let mut drop_plans = || {
+            due.retain(|(place, _)| directory_of(place) != directory);
+            self.again.retain(|place, _| directory_of(place) != directory);
+            self.retry.retain(|place, _| directory_of(place) != directory);
+        };
+        match found {
+            Found::Same | Found::Look | Found::Fresh { other: false } => {}
+            Found::Fresh { other: true } => {
+                drop_plans();
+                self.loader.forget_all(directory);
+            }
+            Found::Missing(finding) => {
+                drop_plans();
+                if let Some(finding) = finding {
+                    self.tell(finding.file.clone(), vec![finding]);
+                }
+            }
+        }
     }
 
     /// When to wake without being told.
     fn deadline(&self) -> Option<Instant> {
-        let place = match &self.place {
-            Place::Missing { next } | Place::Open { events: Events::Polling { next, .. }, .. } => Some(*next),
-            Place::Open { .. } => None,
-        };
+        let places =
+            self.conf_d.deadline().into_iter().chain(self.jobs.as_ref().and_then(|(place, _)| place.deadline()));
         let again = self.again.values().map(|(at, _)| *at);
         let retry = self.retry.values().map(|(at, _)| *at);
-        place.into_iter().chain(again).chain(retry).chain(self.checks.iter().copied()).min()
+        places.chain(again).chain(retry).min()
     }
 
-    /// Opens the directory that the path names now, and reads it. What was known stays until that has succeeded.
-    fn open(&mut self) {
-        match self.opener.directory() {
-            Ok(directory) => self.adopt(directory),
-            Err(error) => self.missing(missing(&self.itself, &error)),
-        }
-    }
-
-    fn missing(&mut self, finding: Finding) {
-        self.place = Place::Missing { next: Instant::now() + MISSING };
-        self.again.clear();
-        self.retry.clear();
-        self.checks.clear();
-        self.tell(vec![finding]);
-    }
-
-    fn adopt(&mut self, directory: OwnedFd) {
-        let stat = match fstat(directory.as_fd()) {
-            Ok(stat) => stat,
-            Err(errno) => return self.missing(missing(&self.itself, &errno.into())),
-        };
-        if let Err(why) = self.loader.trust().judge(What::Directory, &stat) {
-            let message = format!("the directory is refused and no file in it is read: {}", why.message);
-            return self.missing(Finding::error(why.code, &self.itself, message).hint(why.hint));
-        }
-        let identity = identity(&stat);
-        if !matches!(&self.place, Place::Open { identity: known, .. } if *known == identity) {
-            self.loader.forget_all();
-            self.again.clear();
-            self.retry.clear();
-        }
-        // First the watch, then the reading: what happens between the two is seen by both.
-        let events = self.events(&directory);
-        self.place = Place::Open { directory, identity, events, names: Vec::new() };
-        self.scan(Scan::All);
-    }
-
-    fn events(&self, directory: &OwnedFd) -> Events {
-        let root = path_of(directory.as_fd());
-        let inbox = Arc::clone(&self.inbox);
-        let watched = root.clone();
-        let started = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            inbox.put(event.map_or(super::inbox::Note::Lost, |event| note(&event, &root)));
-        });
-        let started = started.and_then(|mut watcher| {
-            watcher.watch(&watched, RecursiveMode::NonRecursive)?;
-            Ok(watcher)
-        });
-        match started {
-            Ok(watcher) => Events::Inotify(watcher),
-            Err(error) => {
-                let (why, hint) = reason(&error);
-                Events::Polling { why, hint, next: Instant::now() + POLL }
-            }
-        }
-    }
-
-    /// Whether the path still names the directory that is open. If not, what it names now is adopted.
-    fn identify(&mut self) -> bool {
-        let Place::Open { identity: known, events, .. } = &self.place else { return false };
-        let fresh = self.opener.directory().and_then(|directory| {
-            let stat = fstat(directory.as_fd())?;
-            Ok((directory, stat))
-        });
-        match fresh {
-            Ok((directory, stat)) => {
-                let trusted = self.loader.trust().judge(What::Directory, &stat).is_ok();
-                if identity(&stat) == *known && trusted && matches!(events, Events::Inotify(_)) {
-                    return true;
-                }
-                if identity(&stat) == *known && trusted {
-                    return self.listen(directory);
-                }
-                self.adopt(directory);
-                false
-            }
-            Err(error) if passes(&error) => {
-                self.checks.push(Instant::now() + EMPTY[2]);
-                true
-            }
-            Err(error) => {
-                self.missing(missing(&self.itself, &error));
-                false
-            }
-        }
-    }
-
-    /// Tries once more to get events where there were none.
-    fn listen(&mut self, fresh: OwnedFd) -> bool {
-        if matches!(self.events(&fresh), Events::Inotify(_)) {
-            self.adopt(fresh);
-            return false;
-        }
-        true
-    }
-
-    /// Looks at all files.
+    /// Looks at all files of `conf_d`.
     fn scan(&mut self, scan: Scan) {
-        let Place::Open { directory, names: told, .. } = &mut self.place else { return };
-        let names = match Loader::names(directory.as_fd(), &self.itself) {
+        let Some(directory) = self.conf_d.directory() else { return };
+        let names = match Loader::names(directory.as_fd(), &self.conf_d.path) {
             Ok(names) => names,
             Err(error) => {
                 let message = format!("the directory cannot be listed now: {error}; it will be tried again");
-                *told = vec![Finding::error("unreadable", &self.itself, message)];
-                self.checks.push(Instant::now() + EMPTY[2]);
-                self.tell_place();
+                self.names = vec![Finding::error("unreadable", &self.conf_d.path, message)];
+                self.conf_d.check_again();
                 return;
             }
         };
-        *told = names.findings;
+        self.names = names.findings;
         self.links = names.links;
-        let mut due: Vec<(String, Look)> = Vec::new();
+        let mut due: Vec<(FilePlace, Look)> = Vec::new();
         for gone in self.directory.files().filter(|name| !names.files.contains(*name)) {
-            due.push((gone.to_owned(), Look::Closed));
+            due.push((FilePlace::ConfD(gone.to_owned()), Look::Closed));
         }
         for name in names.files {
-            if scan == Scan::Changed && self.loader.unchanged(directory.as_fd(), &name) || self.inbox.is_written(&name)
-            {
-                continue;
+            let place = FilePlace::ConfD(name.clone());
+            let same = scan == Scan::Changed && self.loader.unchanged(directory.as_fd(), &place, &name);
+            if !same && !self.inbox.is_written(&place) {
+                due.push((place, Look::Again(0)));
             }
-            due.push((name, Look::Again(0)));
         }
         self.look_at(due);
-        self.tell_place();
     }
 
-    fn look_at(&mut self, due: Vec<(String, Look)>) {
-        let Place::Open { directory, .. } = &self.place else { return };
+    fn look_at(&mut self, due: Vec<(FilePlace, Look)>) {
         let mut gone = Vec::new();
-        for (name, look) in due {
-            if look == Look::Created && is_empty(directory, &name) {
-                // Made and not yet written: its close comes.
-                continue;
-            }
-            if !self.directory.contains(&name) && self.directory.len() >= MAX_FILES {
-                continue;
-            }
-            let now = Instant::now();
-            let again = match look {
-                Look::Again(count) => Some(count),
-                Look::Closed | Look::Created | Look::Retry(_) => None,
-            };
-            match self.loader.look(directory.as_fd(), &self.opener, &name, again.is_none()) {
-                Looked::Gone => gone.push(name),
-                Looked::Same => {
-                    self.retry.remove(&name);
+        for (place, look) in due {
+            match &place {
+                FilePlace::ConfD(name) => {
+                    if self.look_at_file(name, look) {
+                        gone.push(name.clone());
+                    }
                 }
-                Looked::Young => {
-                    self.again.insert(name, (now + AGAIN, again.unwrap_or(0) + 1));
-                }
-                Looked::Read(reading) => {
-                    self.retry.remove(&name);
-                    self.directory.upsert(&name, reading);
-                }
-                Looked::Passing(finding) => {
-                    let wait = if let Look::Retry(wait) = look { (wait * 2).min(RETRY.1) } else { RETRY.0 };
-                    self.directory.upsert(&name, Reading::Broken(vec![finding]));
-                    self.retry.insert(name, (now + wait, wait));
-                }
+                FilePlace::JobsConfig => self.look_at_jobs_config(look),
             }
         }
         if gone.is_empty() {
             return;
         }
         // Its files go first when a directory goes: then it is the directory that is gone, and they stay.
-        if fstat(directory.as_fd()).is_ok_and(|stat| stat.st_nlink == 0) {
-            self.identify();
+        if self.conf_d.is_deleted() {
+            let found = self.conf_d.identify(&self.opener);
+            let fresh = matches!(found, Found::Fresh { .. });
+            self.note(DirectoryPlace::ConfD, found, &mut Vec::new());
+            if fresh {
+                self.scan(Scan::All);
+            }
             return;
         }
         for name in gone {
-            self.loader.forget(&name);
-            self.retry.remove(&name);
-            self.directory.remove(&name);
+            let place = FilePlace::ConfD(name);
+            self.loader.forget(&place);
+            self.retry.remove(&place);
+            if let FilePlace::ConfD(name) = &place {
+                self.directory.remove(name);
+            }
         }
         if self.directory.is_empty() {
-            let now = Instant::now();
-            self.checks = EMPTY.iter().map(|wait| now + *wait).collect();
+            self.conf_d.check_soon();
         }
     }
 
-    /// Says what there is to say of the directory itself.
-    fn tell_place(&mut self) {
-        let Place::Open { events, names, .. } = &self.place else { return };
-        let mut findings = names.clone();
-        if let Events::Polling { why, hint, .. } = events {
-            let message = format!("changes are looked for every 2 s, because {why}");
-            findings.push(Finding::warning("polling", &self.itself, message).hint(*hint));
+    /// Looks at a job file. `true`: it is gone.
+    fn look_at_file(&mut self, name: &str, look: Look) -> bool {
+        let Some(directory) = self.conf_d.directory() else { return false };
+        let made = look == Look::Created && is_empty(directory.as_fd(), name);
+        if made || (!self.directory.contains(name) && self.directory.len() >= MAX_FILES) {
+            // Made and not yet written: its close comes.
+            return false;
         }
-        self.tell(findings);
+        let looked = self.loader.look(directory.as_fd(), &self.opener, name, look.is_sure());
+        let place = FilePlace::ConfD(name.to_owned());
+        match looked {
+            Looked::Gone => return true,
+            Looked::Same => drop(self.retry.remove(&place)),
+            Looked::Young => self.look_again(place, look),
+            Looked::Read(reading) => {
+                self.retry.remove(&place);
+                self.directory.upsert(name, reading);
+            }
+            Looked::Passing(finding) => {
+                self.directory.upsert(name, Reading::Broken(vec![finding]));
+                self.try_again(place, look);
+            }
+        }
+        false
     }
 
-    fn tell(&mut self, findings: Vec<Finding>) {
-        let watch = match &self.place {
-            Place::Missing { .. } => "polling: the directory is missing or refused".to_owned(),
-            Place::Open { events: Events::Inotify(_), .. } => "inotify".to_owned(),
-            Place::Open { events: Events::Polling { why, .. }, .. } => format!("polling: {why}"),
+    fn look_at_jobs_config(&mut self, look: Look) {
+        let place = FilePlace::JobsConfig;
+        let Some((directory, JobsConfigFile { name, label })) =
+            self.jobs.as_ref().and_then(|(place, file)| Some((place.directory()?, file.clone())))
+        else {
+            return;
         };
+        if look == Look::Created && is_empty(directory.as_fd(), &name) {
+            return;
+        }
+        let names = (name.as_str(), label.as_str());
+        match self.loader.look_at_jobs_config(directory.as_fd(), &self.opener, names, look.is_sure()) {
+            Looked::Gone => {
+                let count = if let Look::Again(count) = look { count } else { 0 };
+                if self.directory.has_items() && count < GONE_AGAIN {
+                    self.again.insert(place, (Instant::now() + AGAIN, count + 1));
+                } else if !self.jobs.as_ref().is_some_and(|(place, _)| place.is_deleted()) {
+                    self.loader.forget(&place);
+                    self.retry.remove(&place);
+                    self.directory.set_jobs_config(&label, Some(Vec::new()), Vec::new());
+                    self.update.identity = Some(Identity::default());
+                }
+            }
+            Looked::Same => drop(self.retry.remove(&place)),
+            Looked::Young => self.look_again(place, look),
+            Looked::Read(Ok(read)) => {
+                self.retry.remove(&place);
+                self.directory.set_jobs_config(&label, Some(read.items), read.findings);
+                self.update.identity = Some(read.identity);
+            }
+            Looked::Read(Err(findings)) => {
+                self.retry.remove(&place);
+                self.directory.set_jobs_config(&label, None, findings);
+            }
+            Looked::Passing(finding) => {
+                self.directory.set_jobs_config(&label, None, vec![finding]);
+                self.try_again(place, look);
+            }
+        }
+    }
+
+    /// The file is as its writer, which is this thread, has left it.
+    pub(super) fn look_at_written(&mut self, place: FilePlace) {
+        self.look_at(vec![(place, Look::Closed)]);
+    }
+
+    fn look_again(&mut self, place: FilePlace, look: Look) {
+        let count = if let Look::Again(count) = look { count } else { 0 };
+        self.again.insert(place, (Instant::now() + AGAIN, count + 1));
+    }
+
+    fn try_again(&mut self, place: FilePlace, look: Look) {
+        let wait = if let Look::Retry(wait) = look { (wait * 2).min(RETRY.1) } else { RETRY.0 };
+        self.retry.insert(place, (Instant::now() + wait, wait));
+    }
+
+    /// Says what there is to say of the directories themselves.
+    fn tell_places(&mut self) {
+        let watch = self.conf_d.watch();
         if self.watch != watch {
             self.watch.clone_from(&watch);
             self.update.watch = Some(watch);
         }
-        let view = (!findings.is_empty()).then(|| FileView { file: self.itself.clone(), job: None, findings });
-        if view != self.told {
-            self.update.files.push((self.itself.clone(), view.clone()));
-            self.told = view;
+        if self.conf_d.directory().is_some() {
+            let findings = self.names.iter().cloned().chain(self.conf_d.doubt()).collect();
+            self.tell(self.conf_d.path.clone(), findings);
+        }
+        let jobs = self.jobs.as_ref().filter(|(place, _)| place.directory().is_some());
+        if let Some((path, doubt)) = jobs.map(|(place, _)| (place.path.clone(), place.doubt())) {
+            self.tell(path, doubt.into_iter().collect());
+        }
+    }
+
+    fn tell(&mut self, path: String, findings: Vec<Finding>) {
+        let view = (!findings.is_empty()).then(|| FileView { file: path.clone(), job: None, findings });
+        if view.as_ref() != self.told.get(&path) {
+            match &view {
+                Some(view) => self.told.insert(path.clone(), view.clone()),
+                None => self.told.remove(&path),
+            };
+            self.update.files.push((path, view));
         }
     }
 
     /// Sends what has changed. `false`: nobody receives any more.
     fn send(&mut self) -> bool {
-        let (changes, files) = self.directory.settle();
+        let (changes, files) = self.directory.settle(Timestamp::now());
         let mut update = std::mem::take(&mut self.update);
         update.changes = changes;
         update.files.extend(files);
@@ -474,8 +459,8 @@ impl<O: Opener> Watch<O> {
             update.tokens = std::mem::take(&mut self.waiting.tokens);
             self.waiting.first = false;
         }
-        let something = update.complete || update.watch.is_some();
-        if !something && update.changes.is_empty() && update.files.is_empty() {
+        let something = update.complete || update.watch.is_some() || update.identity.is_some();
+        if !something && update.changes.is_empty() && update.files.is_empty() && update.edited.is_empty() {
             return !self.out.is_closed();
         }
         self.out.blocking_send(update).is_ok()
@@ -495,18 +480,32 @@ enum Look {
     Retry(Duration),
 }
 
-fn take_due<V>(waiting: &mut BTreeMap<String, V>, now: Instant, at: impl Fn(&V) -> Instant) -> Vec<(String, V)> {
-    let due: Vec<String> = waiting.iter().filter(|(_, value)| at(value) <= now).map(|(name, _)| name.clone()).collect();
-    due.into_iter().filter_map(|name| waiting.remove_entry(&name)).collect()
+impl Look {
+    /// Nobody writes to it, however young it is.
+    fn is_sure(self) -> bool {
+        !matches!(self, Look::Again(_))
+    }
 }
 
-#[allow(clippy::unnecessary_cast)] // the widths differ between machines
-fn identity(stat: &FileStat) -> (u64, u64) {
-    (stat.st_dev as u64, stat.st_ino as u64)
+fn directory_of(place: &FilePlace) -> DirectoryPlace {
+    match place {
+        FilePlace::ConfD(_) => DirectoryPlace::ConfD,
+        FilePlace::JobsConfig => DirectoryPlace::OfJobsConfig,
+    }
+}
+
+fn take_due<V>(
+    waiting: &mut BTreeMap<FilePlace, V>,
+    now: Instant,
+    at: impl Fn(&V) -> Instant,
+) -> impl Iterator<Item = (FilePlace, V)> {
+    let due = |(place, value): (&FilePlace, &V)| (at(value) <= now).then(|| place.clone());
+    let due: Vec<FilePlace> = waiting.iter().filter_map(due).collect();
+    due.into_iter().filter_map(|place| waiting.remove_entry(&place))
 }
 
 /// A regular file without a byte in it and without another name.
-fn is_empty(directory: &OwnedFd, name: &str) -> bool {
+fn is_empty(directory: BorrowedFd<'_>, name: &str) -> bool {
     use nix::sys::stat::{SFlag, fstatat};
     let stat = fstatat(directory, name, nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW);
     stat.is_ok_and(|stat| {
@@ -514,33 +513,4 @@ fn is_empty(directory: &OwnedFd, name: &str) -> bool {
             && stat.st_size == 0
             && stat.st_nlink < 2
     })
-}
-
-fn passes(error: &io::Error) -> bool {
-    use nix::libc::{EINTR, EIO, EMFILE, ENFILE, ENOMEM, ESTALE};
-    error.raw_os_error().is_some_and(|errno| [EINTR, EIO, EMFILE, ENFILE, ENOMEM, ESTALE].contains(&errno))
-}
-
-fn missing(itself: &str, error: &io::Error) -> Finding {
-    let message = format!("the directory of job files cannot be opened: {error}; jobs known so far stay as they are");
-    Finding::error("conf-d-missing", itself, message).hint("create it, or name another as conf_d in rotad.yaml")
-}
-
-/// Why there are no events, and what helps.
-fn reason(error: &notify::Error) -> (String, &'static str) {
-    use nix::libc::{EACCES, EMFILE};
-    let limits = "raise fs.inotify.max_user_instances and fs.inotify.max_user_watches with sysctl";
-    let errno = match &error.kind {
-        notify::ErrorKind::Io(error) => error.raw_os_error(),
-        _ => None,
-    };
-    match (&error.kind, errno) {
-        (notify::ErrorKind::MaxFilesWatch, _) => ("the limit of inotify watches is reached".to_owned(), limits),
-        (_, Some(EMFILE)) => ("the limit of inotify instances is reached".to_owned(), limits),
-        (_, Some(EACCES)) => (
-            "the engine's user may not read the directory".to_owned(),
-            "give it read and search permission (chmod 0755, or chgrp and 0750); the files in it may stay 0600",
-        ),
-        _ => (format!("inotify cannot be used ({error})"), limits),
-    }
 }

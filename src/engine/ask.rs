@@ -1,11 +1,17 @@
 //! Answering requests: views of the state, and wishes for the core.
 
+use std::time::{Duration, Instant};
+
 use super::Broken;
 use super::core::Effect;
-use super::request::{Refusal, Reply, Request};
+use super::request::{Edited, Refusal, Reply, Request};
 use super::turn::{Engine, Reload};
 use super::view::RunView;
+use crate::conf::Command;
 use crate::wire::RunId;
+
+/// From the answer to a request to quit until it is done: the answer has its way to go.
+const FAREWELL: Duration = Duration::from_millis(200);
 
 impl Engine {
     /// Answers, or sees to it that somebody will. Who asked and no longer listens gets no answer.
@@ -41,12 +47,22 @@ impl Engine {
                 self.grant(decided, reply)?;
             }
             Request::Reload(reply) => self.reload(Reload::Request(reply)),
-            Request::Entries(reply) => drop(reply.send(Err(not_yet()))),
-            Request::Edit(_, reply) | Request::Pause { reply, .. } => drop(reply.send(Err(not_yet()))),
-            Request::Text(_, reply) => drop(reply.send(Err(not_yet()))),
-            Request::Reset(reply) => drop(reply.send(Err(not_yet()))),
+            Request::Entries(reply) => drop(reply.send(Ok(self.state.show_entries()))),
+            Request::Edit(edit, reply) => self.edit(edit, reply)?,
+            Request::Pause { name, until, reason, by, reply } => {
+                let (had, effects) = self.state.pause(&name, until, &reason, &by, self.now());
+                self.perform(effects)?;
+                let paused = had.map(|entry| Edited { name, entry, file: None });
+                // Told once it would survive.
+                self.keeper.then(move || drop(reply.send(paused)));
+            }
+            Request::Text(name, reply) => self.commands.send(Command::Text(name, reply)),
+            Request::Reset(reply) => self.reload(Reload::Reset(reply)),
             Request::Beat(beat, reply) => self.answer_beat(&beat, reply),
-            Request::Quit(reply) => drop(reply.send(Err(not_yet()))),
+            Request::Quit(reply) => {
+                drop(reply.send(Ok(())));
+                self.quit.get_or_insert(Instant::now() + FAREWELL);
+            }
         }
         Ok(true)
     }
@@ -69,7 +85,3 @@ impl Engine {
 }
 
 type Decided<T> = (Result<T, Refusal>, Vec<Effect>);
-
-fn not_yet() -> Refusal {
-    Refusal { code: "not-yet".into(), message: "this is not built yet".into(), hint: None }
-}

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use crate::wire::{Link, ToWarden, encode};
@@ -13,7 +14,7 @@ const MOST: usize = 64 << 10;
 /// Messages on their way.
 pub struct Outbox {
     link: Arc<Link>,
-    waiting: VecDeque<Vec<u8>>,
+    waiting: VecDeque<(Vec<u8>, Option<OwnedFd>)>,
 }
 
 impl Outbox {
@@ -22,20 +23,21 @@ impl Outbox {
         Self { link, waiting: VecDeque::new() }
     }
 
-    /// Sends a message, behind those that wait.
-    pub fn send(&mut self, message: &ToWarden) -> io::Result<()> {
+    /// Sends a message, with a descriptor beside it where there is one, behind those that wait.
+    pub fn send(&mut self, message: &ToWarden, beside: Option<OwnedFd>) -> io::Result<()> {
         let packet = encode(message).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         if self.waiting.len() >= MOST {
             return Err(io::Error::other("the warden does not take messages"));
         }
-        self.waiting.push_back(packet);
+        self.waiting.push_back((packet, beside));
         self.flush()
     }
 
     /// Sends what there is room for.
     pub fn flush(&mut self) -> io::Result<()> {
-        while let Some(packet) = self.waiting.front() {
-            match self.link.send_packet(packet, &[], false) {
+        while let Some((packet, beside)) = self.waiting.front() {
+            let fds: Vec<BorrowedFd<'_>> = beside.iter().map(AsFd::as_fd).collect();
+            match self.link.send_packet(packet, &fds, false) {
                 Ok(()) => drop(self.waiting.pop_front()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),

@@ -34,6 +34,7 @@ impl Engine {
                     });
                 }
                 Effect::CloseOutput(run) => self.capture.close(run),
+                Effect::KeepPause(name, pause) => self.keeper.keep(name, pause),
                 Effect::AbandonOutput(run) => self.capture.abandon(run),
                 Effect::CloseErrand(run) => self.listening.close(run),
                 Effect::Reported(report) => self.hear_report(&report),

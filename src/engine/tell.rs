@@ -52,6 +52,19 @@ fn tell_one(fact: &Fact, now: Timestamp) {
     match fact {
         Fact::Armed { .. } => {}
         Fact::Retired(job) => tracing::info!(%job, code = "retired", "retired {job}"),
+        Fact::Paused { job, pause } => {
+            let until = pause.until.map_or_else(|| "it is resumed".to_owned(), |until| words::clock(until, now));
+            let reason = if pause.reason.is_empty() { String::new() } else { format!(": {}", pause.reason) };
+            tracing::info!(%job, code = "paused", "paused {job} until {until}, asked for by {}{reason}", pause.by);
+        }
+        Fact::Resumed { job, passed } => {
+            let passed = match passed {
+                0 => String::new(),
+                1 => "; 1 slot was skipped meanwhile".to_owned(),
+                passed => format!("; {passed} slots were skipped meanwhile"),
+            };
+            tracing::info!(%job, code = "resumed", "resumed {job}{passed}");
+        }
         Fact::Verdict { job, slot, oldest, fate } => tell_verdict(job, *slot, *oldest, *fate, now),
         Fact::Started { job, ticket, pid } => {
             let run = ticket.run;
@@ -118,6 +131,10 @@ fn tell_verdict(job: &JobName, slot: Timestamp, oldest: Timestamp, fate: Fate, n
             let least = if count >= super::core::COUNT_LIMIT { "at least " } else { "" };
             let oldest = words::clock(oldest, now);
             tracing::warn!(%job, code = "missed", count, "missed {job} {least}{count} times, {oldest} to {at}");
+        }
+        // One line at the end of the pause says how many.
+        Fate::Paused(count) => {
+            tracing::debug!(%job, code = "skipped", why = "paused", count, "skipped {job} at {at}: paused")
         }
         Fate::Superseded => tracing::info!(%job, code = "superseded", "{job} at {at} gave way to a newer slot"),
     }

@@ -9,21 +9,24 @@ use std::time::Instant;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tokio::io::unix::AsyncFd;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use super::beats::Beating;
 use super::boot::Boot;
 use super::core::{Event, Now, Setting, State};
 use super::errands::Listening;
+use super::edits::Edits;
 use super::greet::Greeting;
+use super::keep::Keeper;
 use super::opener::{Ask, Asked, WardenOpener};
 use super::outbox::Outbox;
-use super::request::{Refusal, Request};
+use super::request::{Reply, Request};
 use super::status::Status;
 use super::timer::Alarm;
 use super::view::StatusView;
 use super::{Broken, ready, tell};
 use crate::api;
+use crate::conf::jobs_config::Identity;
 use crate::conf::{self, Command, Commands, Config, Policy, Trust, Update};
 use crate::run::{Capture, CaptureEvent};
 use crate::wire::{Adopt, AdoptState, Link, Received, RunId, ToEngine, ToWarden};
@@ -47,11 +50,18 @@ pub struct Engine {
     pub(super) prepared: mpsc::UnboundedSender<Event>,
     /// Reloads that are asked for, by token.
     pub(super) reloads: BTreeMap<u64, Reload>,
+    /// Edits that are on their way.
+    pub(super) edits: Edits,
+    /// What `jobs_config` says of the machine.
+    pub(super) identity: Identity,
+    /// The daemon is to end, as soon as whoever asked for it knows.
+    pub(super) quit: Option<Instant>,
     pub(super) commands: Commands,
     pub(super) listening: Listening,
     /// Where the TCP port goes, should the warden get it later.
     ports: mpsc::UnboundedSender<OwnedFd>,
     pub(super) beating: Beating,
+    pub(super) keeper: Keeper,
     status: Status,
     asked: Asked,
     link: AsyncFd<Arc<Link>>,
@@ -74,7 +84,9 @@ pub(super) enum Reload {
     /// The warden: it is told.
     Warden,
     /// A request: it is answered.
-    Request(oneshot::Sender<Result<StatusView, Refusal>>),
+    Request(Reply<StatusView>),
+    /// The same; what was defined in memory alone is forgotten, and pauses end.
+    Reset(Reply<StatusView>),
 }
 
 struct Inbox {
@@ -112,7 +124,7 @@ impl Engine {
 
         let capture = Capture::start(&config.log, link.clone(), output).map_err(started("the capture of output"))?;
         let opener = WardenOpener::new(asks);
-        let policy = Policy { config: config.clone(), zone: TimeZone::system() };
+        let policy = Policy { config: config.clone(), zone: TimeZone::system(), started: welcome.started };
         let (commands, _) = conf::watch(opener.clone(), policy, updates).map_err(started("watching conf.d"))?;
         let (ports, ports_in) = mpsc::unbounded_channel();
         port.into_iter().for_each(|port| drop(ports.send(port)));
@@ -120,6 +132,7 @@ impl Engine {
             // Jobs run without it (G102).
             tracing::error!(code = "endpoint", "the HTTP endpoint does not run: {error}");
         }
+        let (keeper, pauses) = Keeper::start(&config.state_dir).map_err(started("the keeper of pauses"))?;
         let boot = Boot::new(&config.state_dir);
         let setting = Setting {
             started: welcome.started,
@@ -127,6 +140,7 @@ impl Engine {
             generation: welcome.generation,
             boot: boot.is_fresh(),
             mark: welcome.mark,
+            pauses,
         };
         let began = Instant::now();
         let mut engine = Self {
@@ -139,8 +153,12 @@ impl Engine {
             beating: Beating::new(config.crond.as_ref(), welcome.started, now(began)),
             prepared,
             reloads: BTreeMap::new(),
+            edits: Edits::default(),
+            identity: Identity::default(),
+            quit: None,
             commands,
             ports,
+            keeper,
             status: Status::default(),
             asked: Asked::default(),
             link: ready::watch(link).map_err(Broken::Link)?,
@@ -196,7 +214,8 @@ impl Engine {
     /// Waits for the first thing that happens. Nothing here wakes an idle engine.
     async fn wait(&mut self) -> Happened {
         let mono = self.state.next_mono().into_iter().chain(self.beating.due()).min();
-        let until = mono.map(|mono| self.began + mono).into_iter().chain(self.status.due()).min();
+        let mono = mono.map(|mono| self.began + mono);
+        let until = mono.into_iter().chain(self.status.due()).chain(self.quit).min();
         let sleep = async {
             match until {
                 Some(until) => tokio::time::sleep_until(until.into()).await,
@@ -255,12 +274,12 @@ impl Engine {
             ToEngine::Left { run, processes } => drop(self.step(Event::Left { run, processes })?),
             ToEngine::Opened { request } => {
                 let opened = fds.into_iter().next().ok_or_else(|| io::Error::other("the warden sent no descriptor"));
-                self.asked.answer(request, opened);
+                self.asked.answer(request, opened.map(Some));
             }
-            ToEngine::NotOpened { request, errno } => {
+            ToEngine::NotOpened { request, errno } | ToEngine::NotWritten { request, errno } => {
                 self.asked.answer(request, Err(io::Error::from_raw_os_error(errno)));
             }
-            ToEngine::Written { .. } | ToEngine::NotWritten { .. } => {}
+            ToEngine::Written { request } => self.asked.answer(request, Ok(None)),
             ToEngine::Ping { count } => {
                 self.send(&ToWarden::Pong { count })?;
                 self.commands.send(Command::CheckIdentity);
@@ -299,7 +318,9 @@ impl Engine {
     }
 
     fn take_update(&mut self, update: Update) -> Result<bool, Broken> {
-        let Update { changes, files, watch, complete, tokens } = update;
+        let Update { changes, files, watch, identity, complete, tokens, edited } = update;
+        let had = self.edits.numbers(&edited, &self.state);
+        self.identity = identity.unwrap_or(std::mem::take(&mut self.identity));
         tell::tell_files(&files);
         let watched = watch.map(Event::Watch);
         for event in [Event::Files(files), Event::Loaded { changes, complete }].into_iter().chain(watched) {
@@ -308,10 +329,12 @@ impl Engine {
         if complete && !std::mem::replace(&mut self.ready, true) {
             self.send(&ToWarden::Ready)?;
         }
+        self.take_edited(edited, had)?;
         for token in tokens {
             match self.reloads.remove(&token) {
                 Some(Reload::Warden) => self.send(&ToWarden::Reloaded)?,
                 Some(Reload::Request(reply)) => drop(reply.send(Ok(self.show_status()))),
+                Some(Reload::Reset(reply)) => self.take_reset(reply)?,
                 None => {}
             }
         }
@@ -324,20 +347,30 @@ impl Engine {
     }
 
     fn pass_on(&mut self, ask: Ask) -> Result<bool, Broken> {
-        let message = self.asked.ask(ask);
-        self.send(&message)?;
+        let (message, beside) = self.asked.ask(ask);
+        self.outbox.send(&message, beside).map_err(Broken::Link)?;
         Ok(true)
     }
 
-    /// Has `conf.d` read anew.
+    /// Has everything read anew.
     pub(super) fn reload(&mut self, who: Reload) {
-        self.last_token += 1;
-        self.reloads.insert(self.last_token, who);
-        self.commands.send(Command::Reload(self.last_token));
+        let token = self.next_token();
+        let reset = matches!(who, Reload::Reset(_));
+        self.reloads.insert(token, who);
+        self.commands.send(if reset { Command::Reset(token) } else { Command::Reload(token) });
     }
 
-    /// Sets the alarm for the next slot, and tells systemd how things stand.
+    /// What a request to the thread of definitions and its answer know each other by.
+    pub(super) fn next_token(&mut self) -> u64 {
+        self.last_token += 1;
+        self.last_token
+    }
+
+    /// Ends what is to end, sets the alarm for the next slot, and tells systemd how things stand.
     fn settle(&mut self) -> Result<(), Broken> {
+        if self.quit.take_if(|at| *at <= Instant::now()).is_some() {
+            self.send(&ToWarden::Quit)?;
+        }
         self.alarm.set(self.state.next_wall()).map_err(|error| Broken::Start("the alarm clock", error))?;
         if let Some(boot) = self.boot.take_if(|_| self.ready && self.state.booted()) {
             tokio::task::spawn_blocking(move || boot.stamp());
@@ -356,7 +389,7 @@ impl Engine {
     }
 
     pub(super) fn send(&mut self, message: &ToWarden) -> Result<(), Broken> {
-        self.outbox.send(message).map_err(Broken::Link)
+        self.outbox.send(message, None).map_err(Broken::Link)
     }
 
     pub(super) fn now(&self) -> Now {

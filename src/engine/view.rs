@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::request::Pause;
 use crate::job::{JobName, OnOverlap};
 use crate::wire::{Exit, Failure, Stream};
 
@@ -58,7 +59,7 @@ pub enum Verdict {
         /// Its id, as text.
         run: String,
     },
-    /// It was let go by a rule. `why` is a stable code: `overlap`, `stopping`, `limit`.
+    /// It was let go by a rule. `why` is a stable code: `overlap`, `stopping`, `limit`, `retired`, `request`, `paused`.
     Skipped {
         /// The code.
         why: String,
@@ -80,7 +81,7 @@ pub struct VerdictView {
     /// What became of it.
     #[serde(flatten)]
     pub verdict: Verdict,
-    /// For a row that stands for several missed slots: how many.
+    /// For a row that stands for several missed or paused slots: how many.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub count: Option<u64>,
 }
@@ -134,7 +135,7 @@ pub struct JobView {
     pub dialect: Option<String>,
     /// Zone of the schedule.
     pub timezone: Option<String>,
-    /// Next slot.
+    /// Next slot that may run.
     pub next: Option<Timestamp>,
     /// Program and arguments, or the script.
     pub command: Vec<String>,
@@ -142,6 +143,9 @@ pub struct JobView {
     pub user: String,
     /// What an overlapping slot does.
     pub on_overlap: OnOverlap,
+    /// Its pause, while that goes on.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pause: Option<Pause>,
     /// Runs that go on.
     pub running: Vec<RunView>,
     /// The run that ended last.
@@ -176,6 +180,9 @@ pub struct StatusView {
     pub jobs: usize,
     /// Jobs that are never due by their files' word.
     pub disabled: usize,
+    /// Jobs that are paused.
+    #[serde(default)]
+    pub paused: usize,
     /// Runs that go on.
     pub running: usize,
     /// Files that are broken.

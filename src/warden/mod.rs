@@ -31,6 +31,7 @@ mod stop;
 mod sweep;
 pub mod sys;
 mod tend;
+mod writing;
 
 use std::fmt;
 use std::io;

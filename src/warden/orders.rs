@@ -42,22 +42,26 @@ impl Warden {
             }
             ToWarden::Signal { run, signal, reach } => self.signal(run, signal, reach),
             ToWarden::Forget { run } => self.forget(run),
-            ToWarden::OpenDirectory { request } => {
-                let opened = places::open_directory(&self.config.conf_d);
+            ToWarden::OpenDirectory { request, place } => {
+                let opened = places::of_directory(&self.config, place).and_then(places::open_directory);
                 self.answer(request, opened);
             }
-            ToWarden::OpenFile { request, name } => {
+            ToWarden::OpenFile { request, place } => {
                 let engine = self.engine_identity.as_ref().map(|identity| identity.uid);
-                let opened = places::open_file(&self.config.conf_d, &name, engine);
+                let opened = places::of_file(&self.config, &place)
+                    .and_then(|(directory, name)| places::open_file(directory, name, engine));
                 self.answer(request, opened);
             }
-            ToWarden::WriteFile { request, .. } | ToWarden::RemoveFile { request, .. } => {
-                self.tell(&ToEngine::NotWritten { request, errno: libc::ENOSYS }, &[]);
-            }
+            ToWarden::WriteFile { request, place } => match fds.into_iter().next() {
+                Some(contents) => self.write(request, place, Some(contents)),
+                None => self.tell(&ToEngine::NotWritten { request, errno: libc::EBADF }, &[]),
+            },
+            ToWarden::RemoveFile { request, place } => self.write(request, place, None),
             ToWarden::Pong { count } => self.pong(count),
             ToWarden::Ready => self.notifier.ready(),
             ToWarden::Status { text } => self.notifier.status(&text),
             ToWarden::Reloaded => self.notifier.reloaded(),
+            ToWarden::Quit => self.quit(),
             ToWarden::Drained => self.leave(Instant::now()),
         }
     }

@@ -13,6 +13,8 @@ use nix::sys::stat::{Mode, SFlag, fstat, umask};
 use nix::unistd::{Gid, Uid, chown, fchown};
 
 use super::identity::Identity;
+use crate::conf::Config;
+use crate::wire::{DirectoryPlace, FilePlace};
 
 /// What kept the daemon from starting.
 #[derive(Debug)]
@@ -138,18 +140,41 @@ pub fn listen(path: &Path, access: Access) -> Result<UnixListener, PlaceError> {
     Ok(listener)
 }
 
-/// `conf_d` as it is now, opened for the engine, which may lack the right to reach it.
+/// Where a directory is.
+pub fn of_directory(config: &Config, place: DirectoryPlace) -> io::Result<&Path> {
+    match place {
+        DirectoryPlace::ConfD => Ok(&config.conf_d),
+        DirectoryPlace::OfJobsConfig => of_file(config, &FilePlace::JobsConfig).map(|(directory, _)| directory),
+    }
+}
+
+/// Where a file is: its directory, and its name there. Of the engine's words only the last component is used, and only
+/// where it is one and not hidden; `jobs_config` is where rotad.yaml says and nowhere else.
+pub fn of_file<'a>(config: &'a Config, place: &'a FilePlace) -> io::Result<(&'a Path, &'a str)> {
+    match place {
+        FilePlace::ConfD(name) if name.is_empty() || name.starts_with('.') || name.contains('/') => {
+            Err(io::Error::from_raw_os_error(libc::EPERM))
+        }
+        FilePlace::ConfD(name) => Ok((&config.conf_d, name)),
+        FilePlace::JobsConfig => {
+            let path = config.crond.as_ref().and_then(|crond| crond.jobs_config.as_deref());
+            let split = path
+                .filter(|path| path.is_absolute())
+                .and_then(|path| Some((path.parent()?, path.file_name()?.to_str()?)));
+            split.ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))
+        }
+    }
+}
+
+/// A directory as it is now, opened for the engine, which may lack the right to reach it.
 pub fn open_directory(path: &Path) -> io::Result<OwnedFd> {
     Ok(nix::fcntl::open(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?)
 }
 
-/// A file of `conf_d` that the engine may not read itself: a regular file straight in it, of root, the daemon's user or
-/// the engine's user, that nobody else may write. Opened first, then checked; not a byte of it is read here.
+/// A file that the engine may not read itself: a regular file straight in the directory, of root, the daemon's user or the
+/// engine's user, that nobody else may write. Opened first, then checked; not a byte of it is read here.
 pub fn open_file(directory: &Path, name: &str, engine: Option<u32>) -> io::Result<OwnedFd> {
     let refused = || io::Error::from_raw_os_error(libc::EPERM);
-    if name.is_empty() || name.contains('/') || name.starts_with('.') {
-        return Err(refused());
-    }
     let directory = open_directory(directory)?;
     let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
     let file = openat(directory.as_fd(), name, flags, Mode::empty())?;
@@ -210,8 +235,13 @@ mod tests {
         nix::unistd::mkfifo(&at("fifo.yaml"), Mode::from_bits_truncate(0o600)).unwrap();
         fs::create_dir(at("dir.yaml")).unwrap();
         assert!(open_file(place.path(), "good.yaml", None).is_ok());
-        for name in ["open.yaml", "link.yaml", "fifo.yaml", "dir.yaml", "", "..", "../x", "none.yaml"] {
+        for name in ["open.yaml", "link.yaml", "fifo.yaml", "dir.yaml", "none.yaml"] {
             assert!(open_file(place.path(), name, None).is_err(), "{name}");
         }
+        let config = Config { conf_d: place.path().to_owned(), ..Config::first_look().unwrap() };
+        for name in ["", "..", "../x", "/etc/shadow", ".good.yaml"] {
+            assert!(of_file(&config, &FilePlace::ConfD(name.to_owned())).is_err(), "{name}");
+        }
+        assert!(of_file(&config, &FilePlace::JobsConfig).is_err(), "none is configured");
     }
 }

@@ -224,7 +224,9 @@ impl Warden {
         for signal in arrived {
             match signal {
                 SIGHUP => self.reload(),
-                SIGTERM | SIGINT => self.stop_or_hasten(signal),
+                SIGTERM | SIGINT => {
+                    self.stop_or_hasten(signal_hook::low_level::signal_name(signal).unwrap_or("a signal"));
+                }
                 _ => {}
             }
         }

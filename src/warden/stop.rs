@@ -32,7 +32,14 @@ impl Warden {
         self.tell(&ToEngine::Reload, &[]);
     }
 
-    pub(super) fn stop_or_hasten(&mut self, signal: i32) {
+    /// The engine was asked to end the daemon. Asked again, nothing is hastened: that is for signals.
+    pub(super) fn quit(&mut self) {
+        if self.stop == Stop::No {
+            self.stop_or_hasten("asked to quit");
+        }
+    }
+
+    pub(super) fn stop_or_hasten(&mut self, word: &str) {
         let now = Instant::now();
         let grace = match self.stop {
             Stop::No => self.config.stop_timeout,
@@ -43,7 +50,6 @@ impl Warden {
         let hastened = self.stop != Stop::No;
         self.stop = Stop::Draining { deadline: now + grace + OVERTIME, hastened };
         self.notifier.stopping();
-        let word = signal_hook::low_level::signal_name(signal).unwrap_or("a signal");
         let hint = if hastened || self.runs.is_empty() { "" } else { " (once more to kill them at once)" };
         self.voice.say(Level::Info, format_args!("{word}: stopping {} runs{hint}", self.runs.len()));
         self.tell(&ToEngine::Drain { grace }, &[]);

@@ -51,20 +51,23 @@ pub enum ToWarden {
         /// A run that has ended.
         run: RunId,
     },
-    /// Open `conf_d` as it is now. Answered by `Opened` or `NotOpened`.
+    /// Open a directory as it is now. Answered by `Opened` or `NotOpened`.
     OpenDirectory {
         /// Chosen by the engine, handed back.
         request: u32,
+        /// Which.
+        place: DirectoryPlace,
     },
-    /// Open a regular file of `conf_d` that the engine may not read itself. Answered by `Opened` or `NotOpened`.
+    /// Open a regular file that the engine may not read itself. Answered by `Opened` or `NotOpened`.
     OpenFile {
         /// Chosen by the engine, handed back.
         request: u32,
-        /// One path component.
-        name: String,
+        /// Which.
+        place: FilePlace,
     },
-    /// Replace a file as a whole, or make it: one descriptor with its contents (at most [`MAX_FILE`](super::MAX_FILE) bytes)
-    /// comes with it. Answered by `Written` or `NotWritten`; until `Written` the file is as it was.
+    /// Replace a file as a whole, or make it: one descriptor with its contents (a regular file or memfd, at most
+    /// [`MAX_FILE`](super::MAX_FILE) bytes) comes with it. Answered by `Written` or `NotWritten`; until then the file is the
+    /// old one or the new one, never anything between.
     WriteFile {
         /// Chosen by the engine, handed back.
         request: u32,
@@ -92,14 +95,25 @@ pub enum ToWarden {
     },
     /// A reload that the warden asked for is done.
     Reloaded,
+    /// Somebody with the right to asks for the end of the daemon: as `SIGTERM`, once.
+    Quit,
     /// All runs that `Drain` waits for are over.
     Drained,
 }
 
+/// A directory that the warden opens for the engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DirectoryPlace {
+    /// `conf_d`.
+    ConfD,
+    /// The directory that holds the `jobs_config` of rotad.yaml.
+    OfJobsConfig,
+}
+
 /// A file that the warden opens or writes for the engine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum FilePlace {
-    /// A job file straight in `conf_d`: one path component that counts as a job file.
+    /// A file straight in `conf_d`: one path component. Written are only names that count as job files.
     ConfD(String),
     /// The `jobs_config` of rotad.yaml.
     JobsConfig,
@@ -173,11 +187,12 @@ pub enum ToEngine {
         /// Of the request.
         request: u32,
     },
-    /// Answer to `WriteFile` or `RemoveFile`: nothing has changed.
+    /// Answer to `WriteFile` or `RemoveFile`: nothing has changed, except that after `ETIMEDOUT` (a disk that hangs) the
+    /// change may still come to pass.
     NotWritten {
         /// Of the request.
         request: u32,
-        /// Of the call that failed; `EPERM` where the warden itself refused.
+        /// Of the call that failed; `EPERM` where the warden itself refused, `EBUSY` where too many writes wait.
         errno: i32,
     },
     /// Answer with `Pong` from the loop.

@@ -18,7 +18,7 @@ mod run;
 
 pub use ended::{Ended, Exit, Failure, Step};
 pub use link::{Link, Received};
-pub use messages::{Adopt, AdoptState, FilePlace, Reach, ToEngine, ToWarden, Welcome};
+pub use messages::{Adopt, AdoptState, DirectoryPlace, FilePlace, Reach, ToEngine, ToWarden, Welcome};
 pub use plan::{Limit, Plan, Start};
 pub use run::{RunId, Stream};
 

@@ -31,33 +31,33 @@ fn short(changes: &[Change]) -> Vec<String> {
 fn b20_broken_file_keeps_last_good() {
     let mut directory = Directory::default();
     directory.upsert("a.yaml", reading("a.yaml", 1, 1));
-    assert_eq!(short(&directory.settle().0), ["+job1 a.yaml"]);
+    assert_eq!(short(&directory.settle(Timestamp::UNIX_EPOCH).0), ["+job1 a.yaml"]);
     directory.upsert("a.yaml", broken("a.yaml"));
-    let (changes, files) = directory.settle();
+    let (changes, files) = directory.settle(Timestamp::UNIX_EPOCH);
     assert_eq!(short(&changes), ["~job1 true"]);
     assert_eq!(files[0].1.as_ref().unwrap().job.as_ref().unwrap().as_str(), "job1");
     directory.upsert("a.yaml", reading("a.yaml", 1, 1));
-    let (changes, files) = directory.settle();
+    let (changes, files) = directory.settle(Timestamp::UNIX_EPOCH);
     assert_eq!(short(&changes), ["~job1 false"], "the same text is the same definition");
     assert_eq!(files, [("a.yaml".to_owned(), None)]);
     directory.upsert("a.yaml", broken("a.yaml"));
-    directory.settle();
+    directory.settle(Timestamp::UNIX_EPOCH);
     directory.remove("a.yaml");
-    assert_eq!(short(&directory.settle().0), ["-job1"], "gone is not broken");
+    assert_eq!(short(&directory.settle(Timestamp::UNIX_EPOCH).0), ["-job1"], "gone is not broken");
 }
 
 #[test]
 fn b22_first_by_name_wins_and_the_other_takes_over() {
     let mut directory = Directory::default();
     directory.upsert("b.yaml", reading("b.yaml", 1, 1));
-    directory.settle();
+    directory.settle(Timestamp::UNIX_EPOCH);
     directory.upsert("a.yaml", reading("a.yaml", 1, 2));
-    let (changes, files) = directory.settle();
+    let (changes, files) = directory.settle(Timestamp::UNIX_EPOCH);
     assert_eq!(short(&changes), ["+job1 a.yaml"]);
     let (file, view) = &files[0];
     assert_eq!((file.as_str(), view.as_ref().unwrap().findings[0].code), ("b.yaml", "duplicate-name"));
     directory.remove("a.yaml");
-    let (changes, files) = directory.settle();
+    let (changes, files) = directory.settle(Timestamp::UNIX_EPOCH);
     assert_eq!(short(&changes), ["+job1 b.yaml"]);
     assert_eq!(files, [("b.yaml".to_owned(), None)]);
 }
@@ -66,14 +66,14 @@ fn b22_first_by_name_wins_and_the_other_takes_over() {
 fn b21_a_rename_is_no_retirement() {
     let mut directory = Directory::default();
     directory.upsert("a.yaml", reading("a.yaml", 1, 1));
-    directory.settle();
+    directory.settle(Timestamp::UNIX_EPOCH);
     directory.remove("a.yaml");
     directory.upsert("b.yaml", reading("b.yaml", 1, 1));
-    assert_eq!(short(&directory.settle().0), ["+job1 b.yaml"]);
+    assert_eq!(short(&directory.settle(Timestamp::UNIX_EPOCH).0), ["+job1 b.yaml"]);
     directory.upsert("b.yaml", reading("b.yaml", 1, 1));
-    assert_eq!(directory.settle().0.len(), 0, "saved again, nothing changed");
+    assert_eq!(directory.settle(Timestamp::UNIX_EPOCH).0.len(), 0, "saved again, nothing changed");
     directory.upsert("b.yaml", reading("b.yaml", 2, 1));
-    assert_eq!(short(&directory.settle().0), ["-job1", "+job2 b.yaml"]);
+    assert_eq!(short(&directory.settle(Timestamp::UNIX_EPOCH).0), ["-job1", "+job2 b.yaml"]);
 }
 
 #[derive(Debug, Clone)]
@@ -123,7 +123,7 @@ proptest! {
                     files.remove(&file);
                 }
                 Step::Settle => {
-                    let (changes, told) = directory.settle();
+                    let (changes, told) = directory.settle(Timestamp::UNIX_EPOCH);
                     for change in changes {
                         match change {
                             Change::Armed(Armed { job, .. }) => {

@@ -12,5 +12,5 @@ mod tree;
 pub use reader::shown;
 pub use reader::{Field, Fields, Reader};
 pub(crate) use text::too_large;
-pub use text::{MAX_FILE, decode, place};
-pub use tree::{Kind, Node, locate, parse};
+pub use text::{MAX_FILE, decode, decode_within, place};
+pub use tree::{Bounds, Kind, Node, locate, parse, parse_within};

@@ -3,7 +3,7 @@
 #![expect(clippy::result_large_err, reason = "a finding is made once per broken file, never in a loop that counts")]
 
 use super::text::place;
-use super::tree::{Kind, Node, locate, parse};
+use super::tree::{Bounds, Kind, Node, locate, parse_within};
 use crate::conf::nearest::nearest;
 use crate::job::{Finding, Place, Severity};
 
@@ -14,6 +14,10 @@ const MAX_FINDINGS: usize = 20;
 pub struct Reader<'a> {
     file: &'a str,
     text: &'a str,
+    /// Number of the text's first node, where it is a part of a document.
+    first: u32,
+    /// Lines of the document before the text.
+    lines: usize,
     findings: Vec<Finding>,
     untold: usize,
 }
@@ -47,10 +51,21 @@ impl<'n> Fields<'n> {
 impl<'a> Reader<'a> {
     /// Parses the text. What the parser refuses is the one finding there is then.
     pub fn new(file: &'a str, text: &'a str) -> Result<(Self, Node), Finding> {
-        match parse(text) {
-            Ok(root) => Ok((Self { file, text, findings: Vec::new(), untold: 0 }, root)),
+        Self::within(file, text, Bounds::FILE)
+    }
+
+    /// The same for a document of another size.
+    pub fn within(file: &'a str, text: &'a str, bounds: Bounds) -> Result<(Self, Node), Finding> {
+        match parse_within(text, bounds) {
+            Ok(root) => Ok((Self::part(file, text, 0, 0), root)),
             Err(error) => Err(refused(file, text, &error)),
         }
+    }
+
+    /// Of a part of a document, which has been parsed: its text in the columns where it stands, the number of its first
+    /// node, and the lines before it.
+    pub fn part(file: &'a str, text: &'a str, first: u32, lines: usize) -> Self {
+        Self { file, text, first, lines, findings: Vec::new(), untold: 0 }
     }
 
     /// What was found: warnings where there is no error, else everything.
@@ -67,7 +82,9 @@ impl<'a> Reader<'a> {
 
     /// The place of a node or key.
     pub fn place(&self, id: u32) -> Option<Place> {
-        locate(self.text, id).map(|(line, column)| place(self.text, line, column))
+        let (line, column) = locate(self.text, id.checked_sub(self.first)?)?;
+        let place = place(self.text, line, column);
+        Some(Place { line: place.line + self.lines, ..place })
     }
 
     /// Keeps a finding about a node or key.
@@ -84,13 +101,14 @@ impl<'a> Reader<'a> {
     pub fn tell_inside(&mut self, finding: Finding, id: u32, scalar: &str, offset: usize) {
         self.tell(finding, id);
         let Some(at) = self.findings.last_mut().and_then(|finding| finding.place.as_mut()) else { return };
-        let Some(line) = self.text.split('\n').nth(at.line - 1) else { return };
+        let lines = self.lines;
+        let Some(line) = self.text.split('\n').nth(at.line - 1 - lines) else { return };
         let start: String = line.chars().skip(at.column - 1).collect();
         // A tag or anchor before it, or a block below it, and the offset would point anywhere.
         let quote = if start.starts_with(['"', '\'']) { 1 } else { 0 };
         if start.get(quote..).is_some_and(|rest| rest.starts_with(scalar)) {
             let chars = scalar.get(..offset).map_or(0, |before| before.chars().count());
-            *at = place(self.text, at.line, at.column + quote + chars);
+            at.column += quote + chars;
         }
     }
 
@@ -113,6 +131,11 @@ impl<'a> Reader<'a> {
 
     /// The keys of a map, each one of `known`. Unknown and repeated keys are errors; the first of a repeated key counts.
     pub fn fields<'n>(&mut self, what: &str, node: &'n Node, known: &[&str]) -> Fields<'n> {
+        self.fields_or(Severity::Error, what, node, known)
+    }
+
+    /// The same, with another weight for unknown keys.
+    pub fn fields_or<'n>(&mut self, weight: Severity, what: &str, node: &'n Node, known: &[&str]) -> Fields<'n> {
         let fields = self.entries(what, node);
         for field in fields.iter() {
             if known.contains(&field.key) {
@@ -128,7 +151,8 @@ impl<'a> Reader<'a> {
                 (None, _) => format!("known here: {}", known.join(" ")),
             };
             let message = format!("unknown key '{}' in {what}", shown(field.key));
-            self.tell(Finding::error("unknown-key", self.file, message).hint(hint), field.key_id);
+            let finding = Finding { severity: weight, ..Finding::error("unknown-key", self.file, message) };
+            self.tell(finding.hint(hint), field.key_id);
         }
         fields
     }

@@ -9,13 +9,20 @@ pub const MAX_FILE: usize = 64 << 10;
 /// Most brackets that are opened and not closed. The parser goes over all open ones with every token: 60,000 of them would
 /// keep it busy for ten seconds. Brackets in comments and quotes count along, which no real file comes near.
 const MAX_OPEN: i32 = 200;
+/// Most of them in all, with those that are forgotten where a line begins with a dash.
+const MAX_UNCLOSED: i32 = 2000;
 /// Longest snippet, in characters.
 const SNIPPET: usize = 120;
 
 /// The text of a file: at most [`MAX_FILE`] bytes of UTF-8 without NUL; a byte order mark at its start is left out.
 pub fn decode<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str, Finding> {
-    if bytes.len() > MAX_FILE {
-        return Err(too_large(file));
+    decode_within(file, bytes, MAX_FILE)
+}
+
+/// The same with another limit, in bytes.
+pub fn decode_within<'a>(file: &str, bytes: &'a [u8], most: usize) -> Result<&'a str, Finding> {
+    if bytes.len() > most {
+        return Err(longer_than(file, most));
     }
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let at = error.valid_up_to();
@@ -36,22 +43,31 @@ pub fn decode<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str, Finding> {
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
 
-/// Where there are more than [`MAX_OPEN`] open brackets.
+/// Where there are more than [`MAX_OPEN`] open brackets. A line that begins with a dash begins anew: within brackets the
+/// parser stops at it, so none that was opened before is open there, but for quotes that go over lines.
 fn too_deep(bytes: &[u8]) -> Option<usize> {
     let mut open = 0;
-    bytes.iter().position(|byte| {
+    let mut unclosed = 0;
+    let mut first = true;
+    bytes.iter().enumerate().position(|(at, byte)| {
         match byte {
             b'[' | b'{' => open += 1,
             b']' | b'}' => open = (open - 1).max(0),
+            b'-' if first && matches!(bytes.get(at + 1), Some(b' ')) => unclosed += std::mem::take(&mut open),
             _ => {}
         }
-        open > MAX_OPEN
+        first = *byte == b'\n' || first && *byte == b' ';
+        open > MAX_OPEN || unclosed > MAX_UNCLOSED
     })
 }
 
 /// The finding about a file longer than [`MAX_FILE`].
 pub(crate) fn too_large(file: &str) -> Finding {
-    Finding::error("too-large", file, format!("the file is larger than {} KiB and was not read", MAX_FILE >> 10))
+    longer_than(file, MAX_FILE)
+}
+
+fn longer_than(file: &str, most: usize) -> Finding {
+    Finding::error("too-large", file, format!("the file is larger than {} KiB and was not read", most >> 10))
         .hint("put long scripts into a file of their own and name it as command")
 }
 

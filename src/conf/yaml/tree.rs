@@ -1,7 +1,7 @@
 //! A YAML document as a tree of numbered nodes.
 //!
-//! Bounds: [`MAX_NODES`] nodes, [`MAX_DEPTH`] levels, [`MAX_TEXT`] bytes of text, each counted with aliases expanded, so
-//! that an alias bomb ends where it begins.
+//! Bounds: [`MAX_DEPTH`] levels, and nodes and bytes of text as [`Bounds`] say, each counted with aliases expanded, so that
+//! an alias bomb ends where it begins.
 
 use std::cell::Cell;
 use std::fmt;
@@ -9,12 +9,24 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Unexpected};
 use serde::de::{Deserializer, EnumAccess, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// Most nodes of a document, keys among them.
-const MAX_NODES: u32 = 20_000;
 /// Deepest nesting.
 const MAX_DEPTH: u32 = 16;
-/// Most bytes of text in all values together.
-const MAX_TEXT: usize = 256 << 10;
+
+/// How much a document may hold, aliases expanded.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Most nodes, keys among them.
+    nodes: u32,
+    /// Most bytes of text in all values together.
+    text: usize,
+}
+
+impl Bounds {
+    /// Of a file with one job, or a configuration.
+    pub const FILE: Bounds = Bounds { nodes: 20_000, text: 256 << 10 };
+    /// Of a file with ten thousand jobs.
+    pub const JOBS: Bounds = Bounds { nodes: 1_000_000, text: 16 << 20 };
+}
 
 /// A value.
 #[derive(Debug)]
@@ -58,7 +70,12 @@ impl Kind {
 
 /// Reads a document.
 pub fn parse(text: &str) -> Result<Node, serde_yaml::Error> {
-    let walk = Walk::default();
+    parse_within(text, Bounds::FILE)
+}
+
+/// Reads a document of another size.
+pub fn parse_within(text: &str, bounds: Bounds) -> Result<Node, serde_yaml::Error> {
+    let walk = Walk::new(bounds, None);
     let mut root = (Seed { walk: &walk, depth: 0 }).deserialize(serde_yaml::Deserializer::from_str(text))?;
     if walk.numbers.get() {
         Spell(&mut root).deserialize(serde_yaml::Deserializer::from_str(text))?;
@@ -68,14 +85,14 @@ pub fn parse(text: &str) -> Result<Node, serde_yaml::Error> {
 
 /// Line and column (from 1) of the node with this number.
 pub fn locate(text: &str, id: u32) -> Option<(usize, usize)> {
-    let walk = Walk { stop: Some(id), ..Walk::default() };
+    let walk = Walk::new(Bounds::FILE, Some(id));
     let error = (Seed { walk: &walk, depth: 0 }).deserialize(serde_yaml::Deserializer::from_str(text)).err()?;
     error.location().map(|at| (at.line(), at.column()))
 }
 
 /// What has been counted so far.
-#[derive(Default)]
 struct Walk {
+    bounds: Bounds,
     nodes: Cell<u32>,
     text: Cell<usize>,
     /// Scalars were met whose text the parser has turned into a value.
@@ -85,13 +102,17 @@ struct Walk {
 }
 
 impl Walk {
+    fn new(bounds: Bounds, stop: Option<u32>) -> Self {
+        Self { bounds, nodes: Cell::new(0), text: Cell::new(0), numbers: Cell::new(false), stop }
+    }
+
     fn node<E: serde::de::Error>(&self) -> Result<u32, E> {
         let id = self.nodes.get();
         if self.stop == Some(id) {
             return Err(E::custom("here"));
         }
-        if id >= MAX_NODES {
-            return Err(E::custom(format_args!("more than {MAX_NODES} values, aliases expanded")));
+        if id >= self.bounds.nodes {
+            return Err(E::custom(format_args!("more than {} values, aliases expanded", self.bounds.nodes)));
         }
         self.nodes.set(id + 1);
         Ok(id)
@@ -99,8 +120,8 @@ impl Walk {
 
     fn text<E: serde::de::Error>(&self, text: &str) -> Result<(), E> {
         let sum = self.text.get() + text.len();
-        if sum > MAX_TEXT {
-            return Err(E::custom(format_args!("more than {MAX_TEXT} bytes of text, aliases expanded")));
+        if sum > self.bounds.text {
+            return Err(E::custom(format_args!("more than {} bytes of text, aliases expanded", self.bounds.text)));
         }
         if text.contains('\0') {
             return Err(E::custom("a NUL character, which no program can be given"));

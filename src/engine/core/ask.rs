@@ -2,7 +2,7 @@
 
 use super::clock::Now;
 use super::mark::{Ticket, Why};
-use super::past::Rule;
+use super::past::{Fate, Rule};
 use super::{Effect, State};
 use crate::engine::request::Refusal;
 use crate::job::{JobName, OnOverlap};
@@ -27,7 +27,7 @@ impl State {
         if self.jobs.get(name).is_none() && !self.going.contains_key(name) {
             return (Err(no_such_job(name)), Vec::new());
         }
-        self.drop_waiting(name, Rule::Request, now);
+        self.drop_waiting(name, Fate::Skipped(Rule::Request), now);
         let runs = self.stop_all(name, Why::Request, now);
         self.flush(now);
         (Ok(runs), std::mem::take(&mut self.effects))
@@ -38,7 +38,7 @@ impl State {
         let waiting =
             self.going.iter().find(|(_, going)| going.waiting.as_ref().is_some_and(|ticket| ticket.run == id));
         if let Some(name) = waiting.map(|(name, _)| name.clone()) {
-            self.drop_waiting(&name, Rule::Request, now);
+            self.drop_waiting(&name, Fate::Skipped(Rule::Request), now);
         } else if self.runs.contains_key(&id) {
             self.stop(id, Why::Request, now);
         } else {
@@ -78,6 +78,7 @@ pub fn no_such_run(id: RunId) -> Refusal {
     refusal("no-such-run", format!("no run {id} goes on or is remembered"), None)
 }
 
-fn refusal(code: &str, message: impl Into<String>, hint: Option<&str>) -> Refusal {
+/// A refusal.
+pub fn refusal(code: &str, message: impl Into<String>, hint: Option<&str>) -> Refusal {
     Refusal { code: code.into(), message: message.into(), hint: hint.map(Into::into) }
 }

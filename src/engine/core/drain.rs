@@ -6,7 +6,7 @@ use super::clock::Now;
 use super::errand::FAREWELL;
 use super::life::{DEATH_LIMIT, Ladder, Life};
 use super::mark::Why;
-use super::past::Rule;
+use super::past::{Fate, Rule};
 use super::{Fact, State};
 use crate::job::JobName;
 use crate::wire::{RunId, ToWarden};
@@ -54,7 +54,7 @@ impl State {
         let until = stopping.until;
         let waiting = self.going.iter().filter(|(_, going)| going.waiting.is_some());
         let waiting: Vec<JobName> = waiting.map(|(name, _)| name.clone()).collect();
-        waiting.iter().for_each(|name| self.drop_waiting(name, Rule::Stopping, now));
+        waiting.iter().for_each(|name| self.drop_waiting(name, Fate::Skipped(Rule::Stopping), now));
         for run in self.runs.values_mut() {
             match &mut run.state {
                 Life::Stopping { step: Ladder::Asked(asked), .. } => *asked = until.min(*asked),

@@ -10,6 +10,7 @@ use super::errand::Report;
 use super::mark::{Ticket, Why};
 use super::past::{Fate, Record};
 use crate::conf::Change;
+use crate::engine::request::Pause;
 use crate::engine::view::FileView;
 use crate::job::{Job, JobName, LogTarget};
 use crate::wire::{Adopt, Ended, Failure, RunId, ToWarden};
@@ -114,6 +115,8 @@ pub enum Effect {
     CloseErrand(RunId),
     /// Tell whoever ordered an errand how a try of it ended.
     Reported(Report),
+    /// Keep a pause for the engine that comes after, or no longer.
+    KeepPause(JobName, Option<Pause>),
     /// Tell people.
     Tell(Box<Fact>),
 }
@@ -145,6 +148,20 @@ pub enum Fact {
     },
     /// A job was taken away.
     Retired(JobName),
+    /// A job is paused.
+    Paused {
+        /// Its name.
+        job: JobName,
+        /// For how long, and who asked.
+        pause: Pause,
+    },
+    /// A pause is over.
+    Resumed {
+        /// Of which job.
+        job: JobName,
+        /// Slots that fell in it, as far as this engine watched.
+        passed: u64,
+    },
     /// A slot, or a row of missed ones, has its verdict.
     Verdict {
         /// Of which job.

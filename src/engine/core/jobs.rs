@@ -15,6 +15,8 @@ use crate::job::{Armed, Job, JobName};
 pub struct Entry {
     /// Its definition.
     pub job: Arc<Job>,
+    /// Its number while it is active.
+    pub number: Option<u64>,
     /// Slots up to here are none of the definition's.
     since: Timestamp,
     /// Which watched time counts for it.
@@ -22,7 +24,7 @@ pub struct Entry {
     /// Slots in here are decided besides: after the first instant, up to the second. Mostly none.
     decided: Vec<(Timestamp, Timestamp)>,
     /// The slot decided last.
-    newest: Option<Timestamp>,
+    pub newest: Option<Timestamp>,
     /// Its file is broken since: this is the last good definition.
     pub broken: bool,
     /// The first slot that is not decided.
@@ -42,6 +44,8 @@ pub struct Jobs {
     inherited: BTreeMap<JobName, Vec<(Timestamp, Timestamp)>>,
     /// `@every` counts from here, at the earliest.
     base: Timestamp,
+    /// The number that was given last.
+    numbered: u64,
 }
 
 #[derive(Debug)]
@@ -52,14 +56,16 @@ struct Retired {
 }
 
 impl Jobs {
-    /// None, with the instant from which `@every` counts.
-    pub fn new(base: Timestamp) -> Self {
+    /// None, with the instant from which `@every` counts. Numbers of entries are never given again in the life of the daemon:
+    /// an engine of a later `generation` begins beyond those that the ones before can have given.
+    pub fn new(base: Timestamp, generation: u32) -> Self {
         Self {
             entries: BTreeMap::new(),
             due: BTreeSet::new(),
             retired: BTreeMap::new(),
             inherited: BTreeMap::new(),
             base,
+            numbered: u64::from(generation) << 32,
         }
     }
 
@@ -83,6 +89,35 @@ impl Jobs {
         if let Some(entry) = self.entries.get_mut(name) {
             entry.broken = broken;
         }
+    }
+
+    /// Every slot that is next for its job, soonest first.
+    pub fn due(&self) -> impl Iterator<Item = &(Timestamp, JobName)> {
+        self.due.iter()
+    }
+
+    /// A number that was never given before.
+    pub fn next_number(&mut self) -> u64 {
+        self.numbered += 1;
+        self.numbered
+    }
+
+    /// Leaves out so many numbers.
+    pub fn leave_numbers(&mut self, count: u64) {
+        self.numbered += count;
+    }
+
+    /// A job has become active, and has a number of its own from now on: none if it is disabled.
+    pub fn number(&mut self, name: &JobName) {
+        if let Some(entry) = self.entries.get_mut(name).filter(|entry| entry.job.enable) {
+            self.numbered += 1;
+            entry.number = Some(self.numbered);
+        }
+    }
+
+    /// A job is no longer active. The number it had.
+    pub fn unnumber(&mut self, name: &JobName) -> Option<u64> {
+        self.entries.get_mut(name)?.number.take()
     }
 
     /// Every job, by name.
@@ -119,7 +154,8 @@ impl Jobs {
             }
         };
         let from = if first { watched.position().min(now.wall) } else { before(now.wall, LATE_LIMIT) };
-        let mut entry = Entry { job: armed.job, since, known, decided, newest, broken: false, next: None, past };
+        let mut entry =
+            Entry { job: armed.job, number: None, since, known, decided, newest, broken: false, next: None, past };
         entry.next = entry.undecided(from, self.base, watched);
         self.put(name, entry);
     }

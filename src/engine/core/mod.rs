@@ -23,6 +23,7 @@ mod jobs;
 mod life;
 mod mark;
 mod past;
+mod pause;
 mod runs;
 mod show;
 mod slots;
@@ -42,6 +43,7 @@ pub use mark::{Context, Mark, Stop, Terms, Ticket, Why};
 pub use past::{Fate, Record, Rule, outcome_word};
 pub use slots::{COUNT_LIMIT, RUNS_MAX, RUNS_PER_JOB};
 
+use crate::engine::request::Pause;
 use crate::engine::view::FileView;
 use crate::job::JobName;
 use crate::wire::{RunId, ToWarden};
@@ -49,6 +51,7 @@ use clock::{Stretch, Watched};
 use jobs::Jobs;
 use life::{Life, Run};
 use past::Past;
+use pause::Pauses;
 
 /// What the core is told once.
 #[derive(Debug, Clone)]
@@ -63,6 +66,8 @@ pub struct Setting {
     pub boot: bool,
     /// What the engine before left.
     pub mark: Option<Vec<u8>>,
+    /// Pauses that go on.
+    pub pauses: BTreeMap<JobName, Pause>,
 }
 
 /// All that the engine knows and decides by.
@@ -70,6 +75,7 @@ pub struct Setting {
 pub struct State {
     setting: Setting,
     jobs: Jobs,
+    pauses: Pauses,
     watched: Watched,
     /// Runs that are not over.
     runs: BTreeMap<RunId, Run>,
@@ -126,12 +132,13 @@ enum Marking {
 
 impl State {
     /// A state that knows nothing yet but what the engine before left.
-    pub fn new(setting: Setting, now: Now) -> Self {
+    pub fn new(mut setting: Setting, now: Now) -> Self {
         let mark = setting.mark.as_deref().and_then(Mark::decode);
         let started = setting.started.min(now.wall);
         let restored = mark.as_ref().and_then(|mark| Watched::restore(mark.stretches.clone()));
         Self {
-            jobs: Jobs::new(mark.as_ref().map_or(started, |mark| mark.base.min(now.wall))),
+            jobs: Jobs::new(mark.as_ref().map_or(started, |mark| mark.base.min(now.wall)), setting.generation),
+            pauses: Pauses::restore(std::mem::take(&mut setting.pauses)),
             watched: restored.unwrap_or_else(|| Watched::from(started)),
             runs: BTreeMap::new(),
             going: BTreeMap::new(),
@@ -163,6 +170,7 @@ impl State {
                 self.pass_time(now);
                 self.meet_deadlines(now);
                 self.run_errands(now);
+                self.end_orphans(now);
             }
             Event::Adopt(adopt) => self.adopt(*adopt, now),
             Event::Loaded { changes, complete } => self.load(changes, complete, now),
@@ -183,14 +191,16 @@ impl State {
 
     /// When the wall clock must wake the loop.
     pub fn next_wall(&self) -> Option<Timestamp> {
-        self.jobs.first().map(|(slot, _)| *slot)
+        let pauses = if self.loaded { self.pauses.first_end() } else { None };
+        self.jobs.first().map(|(slot, _)| *slot).into_iter().chain(pauses).min()
     }
 
     /// When the monotonic clock must.
     pub fn next_mono(&self) -> Option<Duration> {
         let runs = self.runs.values().filter_map(Run::deadline);
         let errands = self.errands.deadline().filter(|_| self.errands_go());
-        runs.chain(self.stopping.as_ref().and_then(drain::Stopping::deadline)).chain(errands).min()
+        let stopping = self.stopping.as_ref().and_then(drain::Stopping::deadline);
+        runs.chain(stopping).chain(self.pauses.first_gone()).chain(errands).min()
     }
 
     /// `@reboot` jobs are started and the warden knows: another start in this boot must not start them again.

@@ -25,6 +25,8 @@ pub enum Fate {
     /// So many passed unwatched, this one the newest of them. The count is exact below [`super::slots::COUNT_LIMIT`],
     /// and means *at least* from there on.
     Missed(u64),
+    /// So many fell in a pause, this one the newest of them. Counted as the missed ones are.
+    Paused(u64),
     /// A newer one took its place.
     Superseded,
 }
@@ -100,10 +102,11 @@ pub struct JobPast {
 }
 
 impl JobPast {
-    /// Books what became of a slot. A row of missed ones grows instead of pushing out what is older.
+    /// Books what became of a slot. A row of missed or paused ones grows instead of pushing out what is older.
     pub fn book(&mut self, slot: Timestamp, fate: Fate) {
         match (self.verdicts.front_mut(), fate) {
-            (Some((newest, Fate::Missed(before))), Fate::Missed(count)) => {
+            (Some((newest, Fate::Missed(before))), Fate::Missed(count))
+            | (Some((newest, Fate::Paused(before))), Fate::Paused(count)) => {
                 (*newest, *before) = (slot, before.saturating_add(count));
             }
             _ => {

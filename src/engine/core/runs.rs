@@ -285,6 +285,9 @@ impl State {
         let run = ticket.run;
         match job.filter(|job| job.enable || ticket.slot.is_none()) {
             _ if self.stopping.is_some() => self.give_up(name, ticket, Fate::Skipped(Rule::Stopping), now),
+            Some(_) if ticket.slot.is_some() && self.pauses.get(name).is_some() => {
+                self.give_up(name, ticket, Fate::Paused(1), now);
+            }
             Some(job) => self.launch(job, ticket, Kept::ByContext, now),
             None => self.give_up(name, ticket, Fate::Skipped(Rule::Retired), now),
         }
@@ -300,7 +303,7 @@ impl State {
         let message = match fate {
             Fate::Superseded => "a newer slot took its place while it waited".into(),
             Fate::Skipped(rule) => format!("it waited for a run to end, and was dropped ({})", rule.code()),
-            Fate::Ran(_) | Fate::Missed(_) => return,
+            Fate::Ran(_) | Fate::Missed(_) | Fate::Paused(_) => return,
         };
         let outcome = Outcome::CouldNotStart { failure: Failure { step: Step::Plan, errno: 0 }, message };
         let job = name.clone();

@@ -10,7 +10,7 @@ use super::ask::{no_such_job, no_such_run};
 use super::jobs::Entry;
 use super::life::{Life, Output, Run, Volume};
 use super::past::{Fate, Record};
-use crate::engine::request::Refusal;
+use crate::engine::request::{self, Refusal};
 use crate::engine::view::{FileView, JobView, RunView, StatusView, Verdict, VerdictView};
 use crate::job::{Job, JobName, Program, Severity};
 use crate::wire::{RunId, Stream};
@@ -24,11 +24,16 @@ impl State {
             started: self.setting.started,
             engine_restarts: self.setting.generation,
             jobs: self.jobs.iter().len(),
+            paused: self.pauses.len(),
             disabled: self.jobs.iter().filter(|(_, entry)| !entry.job.enable).count(),
             running: self.runs.len(),
             broken_files: self.files.values().filter(|file| broken(file)).count(),
             warnings: findings().filter(|finding| finding.severity == Severity::Warning).count(),
-            next: self.jobs.first().map(|(slot, name)| (name.clone(), *slot)),
+            next: self
+                .jobs
+                .due()
+                .find(|(_, name)| self.pauses.get(name).is_none())
+                .map(|(slot, name)| (name.clone(), *slot)),
             outcomes: self.past.outcomes.iter().map(|(word, count)| ((*word).into(), *count)).collect(),
             output_dropped: self.past.dropped,
             watch: self.watch.clone(),
@@ -46,6 +51,29 @@ impl State {
     pub fn show_job(&self, name: &JobName) -> Result<JobView, Refusal> {
         let entry = self.jobs.get(name).ok_or_else(|| no_such_job(name))?;
         Ok(self.job_view(name, entry))
+    }
+
+    /// Every job as clients of mysql-crond list them: active ones in the order in which they are due, never-due ones last, then
+    /// those that are disabled or paused, by name. Handles only: ten thousand cost some milliseconds at most.
+    pub fn show_entries(&self) -> Vec<request::Entry> {
+        let mut entries: Vec<request::Entry> = Vec::with_capacity(self.jobs.iter().len());
+        entries.extend(self.jobs.iter().map(|(name, entry)| {
+            let pause = self.pauses.get(name).cloned();
+            let next = entry.next.filter(|_| pause.is_none());
+            request::Entry { id: entry.number, job: entry.job.clone(), next, previous: entry.newest, pause }
+        }));
+        // Stable: those that are alike stay in the order of their names.
+        entries.sort_by_key(|entry| match (entry.id, entry.next) {
+            (Some(id), Some(next)) => (0, next, id),
+            (Some(id), None) => (1, Timestamp::MIN, id),
+            (None, _) => (2, Timestamp::MIN, 0),
+        });
+        entries
+    }
+
+    /// The number of a job's entry while it is active.
+    pub fn number_of(&self, name: &JobName) -> Option<u64> {
+        self.jobs.get(name)?.number
     }
 
     /// A run that goes on, waits, or is remembered.
@@ -76,6 +104,7 @@ impl State {
     fn job_view(&self, name: &JobName, entry: &Entry) -> JobView {
         let job = &entry.job;
         let going = self.going.get(name);
+        let pause = self.pauses.get(name).cloned();
         let running = going.map(|going| going.runs.iter().filter_map(|id| self.runs.get(id)).map(run_view).collect());
         JobView {
             name: name.clone(),
@@ -85,7 +114,11 @@ impl State {
             schedule: job.schedule.as_ref().map(|schedule| schedule.text().to_owned()),
             dialect: job.schedule.as_ref().map(|schedule| schedule.dialect().to_string()),
             timezone: job.schedule.as_ref().map(|schedule| schedule.zone().iana_name().unwrap_or("local").to_owned()),
-            next: entry.next,
+            next: match &pause {
+                Some(pause) => pause.until.and_then(|until| self.jobs.following(name, until, &self.watched)),
+                None => entry.next,
+            },
+            pause,
             command: match &job.program {
                 Program::Exec { command, args } => std::iter::once(command).chain(args).cloned().collect(),
                 Program::Script(text) => vec![text.clone()],
@@ -109,6 +142,7 @@ fn verdict_view(slot: Timestamp, fate: Fate) -> VerdictView {
         Fate::Ran(run) => (Verdict::Ran { run: run.to_string() }, None),
         Fate::Skipped(rule) => (Verdict::Skipped { why: rule.code().into() }, None),
         Fate::Missed(count) => (Verdict::Missed { why: "unwatched".into() }, (count > 1).then_some(count)),
+        Fate::Paused(count) => (Verdict::Skipped { why: "paused".into() }, (count > 1).then_some(count)),
         Fate::Superseded => (Verdict::Superseded, None),
     };
     VerdictView { slot, verdict, count }

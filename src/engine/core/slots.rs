@@ -11,6 +11,7 @@ use super::jobs::before;
 use super::life::Kept;
 use super::mark::{Terms, Ticket, Why};
 use super::past::{Fate, Rule};
+use super::pause::Span;
 use super::{Fact, Marking, State};
 use crate::conf::Change;
 use crate::job::{JobName, OnOverlap};
@@ -20,6 +21,8 @@ use crate::wire::{MAX_RUNS, RunId};
 pub const COUNT_LIMIT: u64 = 1_000;
 /// Missed slots that are counted one by one in one step, over all jobs; after that a job's missed slots count as one.
 const COUNT_BUDGET: u64 = 50_000;
+/// Entries that mysql-crond's own two jobs have after those of its first file.
+const BUILT_INS: u64 = 2;
 /// Runs of one job that go on at once under `allow`.
 pub const RUNS_PER_JOB: usize = 64;
 /// Runs that go on at once. Half of what the warden carries, so that those it is about to forget have room.
@@ -33,6 +36,7 @@ impl State {
         if jump == ClockJump::Back {
             self.watched.begin_again(now);
             self.jobs.set_back(&self.watched, now);
+            self.pauses.set_back(now);
         }
         let mut gap = jump == ClockJump::Gap;
         let mut budget = COUNT_BUDGET;
@@ -41,6 +45,7 @@ impl State {
         }
         if self.loaded {
             self.watched.reach(now, gap);
+            self.end_pauses(now);
         }
         if jump == ClockJump::Back || (gap && self.loaded) {
             let jump = if gap { ClockJump::Gap } else { jump };
@@ -59,7 +64,11 @@ impl State {
                     let (enable, changed) = (armed.job.enable, self.jobs.get(&name).is_some());
                     self.jobs.arm(armed, first, &self.watched, now);
                     if !enable {
-                        self.drop_waiting(&name, Rule::Retired, now);
+                        self.drop_waiting(&name, Fate::Skipped(Rule::Retired), now);
+                    }
+                    self.pauses.set_gone(&name, None);
+                    if self.pauses.get(&name).is_none() {
+                        self.jobs.number(&name);
                     }
                     let next = self.jobs.get(&name).and_then(|entry| entry.next);
                     self.tell(Fact::Armed { job: name, next, changed });
@@ -67,7 +76,8 @@ impl State {
                 Change::Broken(name, broken) => self.jobs.set_broken(&name, broken),
                 Change::Retired(name) => {
                     if self.jobs.retire(&name, now).is_some() {
-                        self.drop_waiting(&name, Rule::Retired, now);
+                        self.drop_waiting(&name, Fate::Skipped(Rule::Retired), now);
+                        self.orphan(&name, now);
                         self.tell(Fact::Retired(name));
                     }
                 }
@@ -76,6 +86,8 @@ impl State {
         if first && complete {
             self.loaded = true;
             self.marking = Marking::Due;
+            self.jobs.leave_numbers(BUILT_INS);
+            self.pauses.number(|| self.jobs.next_number());
             self.start_waiting_strays(now);
             self.boot(now);
         }
@@ -93,33 +105,50 @@ impl State {
         };
         let due: Vec<JobName> = self.jobs.iter().filter_map(due).collect();
         for name in due {
-            self.admit(&name, self.setting.started, now);
+            match self.pauses.get(&name) {
+                Some(_) => self.book(&name, self.setting.started, self.setting.started, Fate::Paused(1)),
+                None => self.admit(&name, self.setting.started, now),
+            }
         }
     }
 
     /// Decides a job's slots from `first` up to now. True when some are so old that nobody can have watched.
     fn decide(&mut self, name: &JobName, first: Timestamp, now: Now, budget: &mut u64) -> bool {
         let horizon = before(now.wall, LATE_LIMIT);
-        let (mut missed, mut count, mut live) = (first, 0, None);
+        let pause = self.pauses.span(name);
+        let (mut rows, mut live) = (Rows::default(), None);
         let (mut newest, mut next) = (first, Some(first));
         while let Some(slot) = next.filter(|slot| *slot <= now.wall) {
             newest = slot;
-            let lost = if slot >= horizon { live.replace(slot) } else { Some(slot) };
-            if let Some(lost) = lost {
-                (missed, count) = (lost, count + 1);
+            let paused = pause.is_some_and(|pause| pause.holds(slot));
+            if paused || slot >= horizon {
+                rows.missed(live.take());
             }
-            let after = if slot >= horizon || (count < COUNT_LIMIT && *budget > 0) {
+            match () {
+                () if paused => rows.paused(slot),
+                () if slot >= horizon => live = Some(slot),
+                () => rows.missed(Some(slot)),
+            }
+            let after = if (slot >= horizon && !paused) || (rows.last_count() < COUNT_LIMIT && *budget > 0) {
                 *budget = budget.saturating_sub(1);
                 slot
             } else {
-                before(horizon, SignedDuration::from_nanos(1)).max(slot)
+                leap(slot, pause, horizon, now).max(slot)
             };
             next = self.jobs.following(name, after, &self.watched);
         }
+        if pause.is_some_and(|pause| pause.until > now.wall) {
+            // Due before the pause and found in it: late is too late.
+            rows.missed(live.take());
+        }
         self.jobs.decided(name, newest, next);
         self.marking = Marking::Due;
-        if count > 0 {
-            self.book(name, missed, first, Fate::Missed(count));
+        for row in rows.0 {
+            let fate = if row.paused { Fate::Paused(row.count) } else { Fate::Missed(row.count) };
+            if row.paused {
+                self.pauses.pass(name, row.count);
+            }
+            self.book(name, row.newest, row.oldest, fate);
         }
         if let Some(slot) = live {
             self.admit(name, slot, now);
@@ -190,10 +219,10 @@ impl State {
     }
 
     /// What waits for the job's runs will not start.
-    pub(super) fn drop_waiting(&mut self, name: &JobName, rule: Rule, now: Now) {
+    pub(super) fn drop_waiting(&mut self, name: &JobName, fate: Fate, now: Now) {
         if let Some(ticket) = self.going.get_mut(name).and_then(|going| going.waiting.take()) {
             self.carry(name);
-            self.give_up(name, ticket, Fate::Skipped(rule), now);
+            self.give_up(name, ticket, fate, now);
         }
     }
 
@@ -203,5 +232,52 @@ impl State {
             past.book(slot, fate);
         }
         self.tell(Fact::Verdict { job: name.clone(), slot, oldest, fate });
+    }
+}
+
+/// Slots in a row that were let go for one reason.
+#[derive(Debug)]
+struct Row {
+    /// They fell in a pause; else they were missed.
+    paused: bool,
+    oldest: Timestamp,
+    newest: Timestamp,
+    count: u64,
+}
+
+/// Rows, oldest first.
+#[derive(Debug, Default)]
+struct Rows(Vec<Row>);
+
+impl Rows {
+    fn missed(&mut self, slot: Option<Timestamp>) {
+        if let Some(slot) = slot {
+            self.add(false, slot);
+        }
+    }
+
+    fn paused(&mut self, slot: Timestamp) {
+        self.add(true, slot);
+    }
+
+    fn add(&mut self, paused: bool, slot: Timestamp) {
+        match self.0.last_mut().filter(|row| row.paused == paused) {
+            Some(row) => (row.newest, row.count) = (slot, row.count + 1),
+            None => self.0.push(Row { paused, oldest: slot, newest: slot, count: 1 }),
+        }
+    }
+
+    fn last_count(&self) -> u64 {
+        self.0.last().map_or(0, |row| row.count)
+    }
+}
+
+/// Up to where slots after `slot` are let go for the same reason, and need not be looked at one by one.
+fn leap(slot: Timestamp, pause: Option<Span>, horizon: Timestamp, now: Now) -> Timestamp {
+    let unwatched = before(horizon, SignedDuration::from_nanos(1));
+    match pause {
+        Some(pause) if pause.holds(slot) => pause.until.min(now.wall),
+        Some(pause) if slot <= pause.since => unwatched.min(pause.since),
+        _ => unwatched,
     }
 }

@@ -17,7 +17,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::{Finding, Job, JobName, OnOverlap, Program};
+use super::{Finding, Job, JobName, OnOverlap, Program, Severity};
 use crate::conf::yaml::{self, Fields, Kind, Node, Reader};
 
 const KEYS: [&str; 25] = [
@@ -99,15 +99,47 @@ pub fn read_job_with(
     }
 }
 
+/// Reads one job of a file that holds many: by the same rules, but it must say its name, and unknown keys are doubtful and
+/// no more, as other programs write such files. `hash` is of its text. What is wrong is told to the reader.
+pub(crate) fn read_item(
+    r: &mut Reader<'_>,
+    node: &Node,
+    hash: u64,
+    zone: &TimeZone,
+    now: Timestamp,
+    schedules: &mut Schedules,
+) -> Option<Job> {
+    let fields = r.fields_or(Severity::Warning, "a job", node, &KEYS);
+    if !matches!(node.kind, Kind::Map(_)) {
+        return None;
+    }
+    if fields.get("name").is_none() {
+        let finding = Finding::error("missing-name", r.file(), "the job has no name");
+        r.tell(finding.hint("add 'name: …'"), node.id);
+    }
+    Some(Job { hash, ..of_fields(r, &fields, node, zone, now, schedules)? })
+}
+
 fn draft(r: &mut Reader<'_>, root: &Node, zone: &TimeZone, now: Timestamp, schedules: &mut Schedules) -> Option<Job> {
     let fields = r.fields("a job file", root, &KEYS);
     if !matches!(root.kind, Kind::Map(_)) {
         return None;
     }
-    let name = name(r, &fields, root);
-    let program = program(r, &fields, root);
+    of_fields(r, &fields, root, zone, now, schedules)
+}
+
+fn of_fields(
+    r: &mut Reader<'_>,
+    fields: &Fields<'_>,
+    root: &Node,
+    zone: &TimeZone,
+    now: Timestamp,
+    schedules: &mut Schedules,
+) -> Option<Job> {
+    let name = name(r, fields, root);
+    let program = program(r, fields, root);
     let seed = name.as_ref().map_or("", JobName::as_str);
-    let schedule = schedules.of_fields(r, &fields, zone, now, seed);
+    let schedule = schedules.of_fields(r, fields, zone, now, seed);
     let job = Job {
         name: name?,
         file: r.file().to_owned(),
@@ -116,21 +148,22 @@ fn draft(r: &mut Reader<'_>, root: &Node, zone: &TimeZone, now: Timestamp, sched
         creator: r.read(fields.get("creator"), words::one_line).unwrap_or_default(),
         program: program.unwrap_or(Program::Script(String::new())),
         schedule,
-        on_overlap: on_overlap(r, &fields),
+        on_overlap: on_overlap(r, fields),
         timeout: r.read(fields.get("timeout"), words::timeout),
         stop_signal: r.read(fields.get("stop_signal"), words::signal).unwrap_or(libc::SIGTERM),
         kill_after: r.read(fields.get("kill_after"), words::kill_after).unwrap_or(KILL_AFTER),
-        success_codes: success_codes(r, &fields),
+        success_codes: success_codes(r, fields),
         user: r.read(fields.get("user"), user_name),
-        environment: environment(r, &fields),
+        environment: environment(r, fields),
         environment_file: r.read(fields.get("environment_file"), words::environment_file),
-        work_dir: r.read(fields.get("work_dir"), words::work_dir).map(PathBuf::from),
-        umask: umask(r, &fields),
+        // mysql-crond writes the key always; empty it says nothing.
+        work_dir: r.read(fields.get("work_dir"), words::work_dir).filter(|dir| !dir.is_empty()).map(PathBuf::from),
+        umask: umask(r, fields),
         nice: r.read(fields.get("nice"), words::nice).unwrap_or(0),
         limits: words::limits(r, fields.get("limits")),
         no_new_privs: r.truth(fields.get("no_new_privs")).unwrap_or(false),
         log: r.read(fields.get("log"), crate::conf::log_target),
-        labels: labels(r, &fields),
+        labels: labels(r, fields),
     };
     Some(job)
 }

@@ -135,7 +135,7 @@ pub(super) fn signal(text: &str) -> Result<i32, String> {
 }
 
 pub(super) fn work_dir(text: &str) -> Result<String, String> {
-    match text.starts_with('/') {
+    match text.is_empty() || text.starts_with('/') {
         true => Ok(text.to_owned()),
         false => Err("an absolute path is expected\nbegin it with '/'".to_owned()),
     }

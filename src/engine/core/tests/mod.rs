@@ -95,6 +95,8 @@ pub struct World {
     pub cut: Option<usize>,
     pub generation: u32,
     pub boot: bool,
+    /// Pauses as they are on the disk.
+    pub kept: BTreeMap<JobName, crate::engine::Pause>,
     /// Jobs as they lie in conf.d, for the next engine.
     pub files: BTreeMap<JobName, Armed>,
     /// Jobs that were taken away, and when.
@@ -126,6 +128,7 @@ impl World {
             cut: None,
             generation: 0,
             boot: false,
+            kept: BTreeMap::new(),
             files: BTreeMap::new(),
             away: BTreeMap::new(),
             reports: Vec::new(),
@@ -201,6 +204,11 @@ impl World {
                 }
                 Effect::Expect(label) => assert!(self.expected.insert(label.run), "expected twice: {label:?}"),
                 Effect::AbandonOutput(run) => drop(self.expected.remove(&run)),
+                Effect::KeepPause(name, pause) if self.cut != Some(0) => match pause {
+                    Some(pause) => drop(self.kept.insert(name, pause)),
+                    None => drop(self.kept.remove(&name)),
+                },
+                Effect::KeepPause(..) => {}
             }
         }
     }
@@ -348,7 +356,8 @@ impl World {
         self.reading.clear();
         self.closed.clear();
         self.expected.clear();
-        self.state = State::new(setting(self.generation, self.warden.mark.clone(), self.boot, T0), self.now);
+        let setting = setting(self.generation, self.warden.mark.clone(), self.boot, T0);
+        self.state = State::new(Setting { pauses: self.kept.clone(), ..setting }, self.now);
         for (run, known) in self.warden.runs.clone() {
             let adopt = Adopt { run, context: known.context, state: known.state, spools: vec![] };
             self.step(Event::Adopt(Box::new(adopt)));
@@ -391,5 +400,5 @@ impl World {
 }
 
 pub fn setting(generation: u32, mark: Option<Vec<u8>>, boot: bool, started: i64) -> Setting {
-    Setting { started: at(started), jobs_user: "jobs".into(), generation, boot, mark }
+    Setting { started: at(started), jobs_user: "jobs".into(), generation, boot, mark, pauses: BTreeMap::new() }
 }

@@ -1,0 +1,370 @@
+//! Changes definitions on request: in their files, or in memory alone.
+//!
+//! A change is judged whole before anything is touched: the text as it will be is read by the rules of job files, users and
+//! schedules. Then it is written, the old file or the new one and nothing between, and read back as if somebody else had
+//! written it. A change that is refused has changed nothing.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::directory::Reading;
+use super::edit::{self, EditError, Set, Value};
+use super::jobs_config;
+use super::load::{Stamp, is_link};
+use super::open::Opener;
+use super::overlay::Laid;
+use super::replace::why_not_written;
+use super::watch::Watch;
+use crate::engine::{Change, Edit, Keys, Refusal, Text};
+use crate::job::{Armed, Finding, JobName, Severity};
+use crate::wire::FilePlace;
+
+impl<O: Opener> Watch<O> {
+    /// Changes a definition. Answers with the file that was written, if any.
+    pub(super) fn change(&mut self, edit: &Edit) -> Result<Option<String>, Refusal> {
+        self.judge(&edit.change)?;
+        match edit.permanent {
+            true => self.change_file(&edit.change).map(Some),
+            false => self.change_memory(&edit.change).map(|()| None),
+        }
+    }
+
+    /// How a job is written down.
+    pub(super) fn text_of(&self, name: &JobName) -> Result<Text, Refusal> {
+        if let Some(laid) = self.overlay.get(name) {
+            let text = laid.text.clone().ok_or_else(|| no_such_job(name))?;
+            return Ok(Text { file: None, text });
+        }
+        let place = self.directory.written(name).ok_or_else(|| no_such_job(name))?;
+        let text = self.written_text(&place, name)?.ok_or_else(|| no_such_job(name))?;
+        Ok(Text { file: Some(self.label(&place)), text })
+    }
+
+    /// The definitions that an engine before held in memory.
+    pub(super) fn recall(&mut self) {
+        for (name, laid) in self.overlay.iter() {
+            let armed = match &laid.text {
+                None => None,
+                Some(text) => match self.loader.read_text(&memory(name), text, laid.since) {
+                    Reading::Good { job, since, .. } => Some(Armed { job: Arc::new(*job), since }),
+                    // Read before by the same rules, unless the program or the time zones are others now.
+                    Reading::Broken(_) => continue,
+                },
+            };
+            self.directory.lay_over(name, armed);
+        }
+    }
+
+    /// Forgets every definition in memory.
+    pub(super) fn forget_overlay(&mut self) {
+        for name in self.overlay.clear() {
+            self.directory.lay_bare(&name);
+        }
+    }
+
+    /// Whether the job is one that can be changed so.
+    fn judge(&self, change: &Change) -> Result<(), Refusal> {
+        let (Change::Delete(name) | Change::Disable(name) | Change::Resume(name) | Change::Reschedule(name, _)) =
+            change
+        else {
+            return Ok(());
+        };
+        let enable = self.directory.definition(name).ok_or_else(|| no_such_job(name))?.job.enable;
+        match change {
+            Change::Disable(_) | Change::Reschedule(..) if !enable => {
+                Err(refusal("not-active", format!("{name} is disabled"), Some("enable it first")))
+            }
+            Change::Resume(_) if enable => {
+                Err(refusal("not-disabled", format!("{name} is neither disabled nor paused"), None))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn change_memory(&mut self, change: &Change) -> Result<(), Refusal> {
+        let name = change.name();
+        let text = match change {
+            Change::Delete(_) => None,
+            Change::Write { text, .. } => Some(text.clone()),
+            _ => Some(match (self.present_text(name)?, change) {
+                (Some(text), _) => edit::set_keys(&text, &sets(change)).map_err(|error| unclear(name, &error))?,
+                (None, Change::Define(keys)) => edit::new_file(keys),
+                (None, _) => return Err(no_such_job(name)),
+            }),
+        };
+        let since = Timestamp::now();
+        let armed = match &text {
+            Some(text) if !self.overlay.has_room(name, text) => {
+                return Err(refusal("busy", "no more definitions fit into memory", Some("make them permanent")));
+            }
+            Some(text) => Some(self.read_job(&memory(name), text, name, since)?),
+            None => None,
+        };
+        self.directory.lay_over(name, armed);
+        self.overlay.set(name, Some(Laid { since, text }));
+        Ok(())
+    }
+
+    fn change_file(&mut self, change: &Change) -> Result<String, Refusal> {
+        let name = change.name();
+        let makes = matches!(change, Change::Define(_) | Change::Write { .. });
+        let place = match self.directory.written(name) {
+            Some(place) => place,
+            None if makes => self.new_place(name, change)?,
+            None => return Err(self.not_in_file(name)),
+        };
+        let old = self.read_place(&place)?;
+        let text = old.as_ref().map(|(text, _)| text.as_str());
+        let new = match &place {
+            FilePlace::ConfD(file) => self.new_file(file, text, change)?,
+            FilePlace::JobsConfig => Some(self.new_jobs_config(text.unwrap_or_default(), change)?),
+        };
+        if new.as_deref() != text {
+            self.write(&place, old.map(|(_, stamp)| stamp), new.as_deref())?;
+            self.look_at_written(place.clone());
+        }
+        self.directory.lay_bare(name);
+        self.overlay.set(name, None);
+        Ok(self.label(&place))
+    }
+
+    /// The file of a job as it is to be; `None`: it goes.
+    fn new_file(&mut self, file: &str, old: Option<&str>, change: &Change) -> Result<Option<String>, Refusal> {
+        let name = change.name();
+        let new = match (change, old) {
+            (Change::Delete(_), _) => return Ok(None),
+            (Change::Write { text, .. }, _) => text.clone(),
+            (Change::Define(keys), None) => edit::new_file(keys),
+            (_, Some(old)) => edit::set_keys(old, &sets(change)).map_err(|error| unclear(name, &error))?,
+            (_, None) => return Err(self.not_in_file(name)),
+        };
+        self.read_job(file, &new, name, Timestamp::now())?;
+        Ok(Some(new))
+    }
+
+    /// `jobs_config` as it is to be.
+    fn new_jobs_config(&mut self, old: &str, change: &Change) -> Result<String, Refusal> {
+        let name = change.name();
+        let new = match change {
+            Change::Delete(_) => jobs_config::remove_item(old, name),
+            Change::Write { text, .. } => {
+                self.read_job(&memory(name), text, name, Timestamp::now())?;
+                let named = [Set { key: "name", value: Some(Value::Text(name.to_string())) }];
+                let text = edit::set_keys(text, &named).map_err(|error| unclear(name, &error))?;
+                match jobs_config::replace_item_text(old, name, &text) {
+                    Err(EditError::NoSuchJob(_)) => jobs_config::append_item_text(old, &text),
+                    replaced => replaced,
+                }
+            }
+            Change::Define(keys) => match jobs_config::set_in_item(old, name, &sets(change)) {
+                Err(EditError::NoSuchJob(_)) => jobs_config::append_item(old, keys),
+                set => set,
+            },
+            _ => jobs_config::set_in_item(old, name, &sets(change)),
+        };
+        let new = match new {
+            Err(EditError::NoSuchJob(_)) => return Err(self.not_in_file(name)),
+            new => new.map_err(|error| unclear(name, &error))?,
+        };
+        let label = self.label(&FilePlace::JobsConfig);
+        let read = self.loader.read_jobs_text(&label, &new).map_err(bad_job)?;
+        let item = read.items.into_iter().find(|item| item.name.as_ref() == Some(name));
+        match (item.map(|item| item.reading), change) {
+            (_, Change::Delete(_)) | (Some(Reading::Good { .. }), _) => Ok(new),
+            (Some(Reading::Broken(findings)), _) => Err(bad_job(findings)),
+            (None, _) => Err(self.not_in_file(name)),
+        }
+    }
+
+    /// Reads a text as the definition of `name`.
+    fn read_job(&mut self, file: &str, text: &str, name: &JobName, since: Timestamp) -> Result<Armed, Refusal> {
+        match self.loader.read_text(file, text, since) {
+            Reading::Broken(findings) => Err(bad_job(findings)),
+            Reading::Good { job, .. } if job.name != *name => {
+                let message = format!("the text defines a job '{}', not '{name}'", job.name);
+                Err(refusal("bad-job", message, Some("a job is renamed by making a new one and deleting the old one")))
+            }
+            Reading::Good { job, since, .. } => Ok(Armed { job: Arc::new(*job), since }),
+        }
+    }
+
+    /// How a job is written down now, in memory or in its file.
+    fn present_text(&self, name: &JobName) -> Result<Option<String>, Refusal> {
+        match (self.overlay.get(name), self.directory.written(name)) {
+            (Some(laid), _) => Ok(laid.text.clone()),
+            (None, Some(place)) => self.written_text(&place, name),
+            (None, None) => Ok(None),
+        }
+    }
+
+    fn written_text(&self, place: &FilePlace, name: &JobName) -> Result<Option<String>, Refusal> {
+        let Some((text, _)) = self.read_place(place)? else { return Ok(None) };
+        match place {
+            FilePlace::ConfD(_) => Ok(Some(text)),
+            FilePlace::JobsConfig => match jobs_config::item_text(&text, name) {
+                Err(EditError::NoSuchJob(_)) => Ok(None),
+                item => item.map(Some).map_err(|error| unclear(name, &error)),
+            },
+        }
+    }
+
+    /// Where a job that stands nowhere is to be written.
+    fn new_place(&self, name: &JobName, change: &Change) -> Result<FilePlace, Refusal> {
+        if self.jobs.is_some() {
+            return Ok(FilePlace::JobsConfig);
+        }
+        let file = format!("{}.yaml", name.file_stem());
+        let place = FilePlace::ConfD(file.clone());
+        let free = match self.directory.job_of(&file) {
+            Some(_) => false,
+            // A file that never made a job: it is replaced by who writes the whole of it, and by nobody else.
+            None => matches!(change, Change::Write { .. }) || self.read_place(&place)?.is_none(),
+        };
+        if !free {
+            let message = format!("the file '{file}' is there already and makes another job, or none");
+            return Err(refusal("not-written", message, Some("rename or remove it")));
+        }
+        Ok(place)
+    }
+
+    fn read_place(&self, place: &FilePlace) -> Result<Option<(String, Stamp)>, Refusal> {
+        let (directory, file) = self.find(place)?;
+        let text = self.loader.text(directory.as_fd(), &self.opener, place, &file);
+        text.map_err(|finding| refusal("not-written", finding.to_string(), None))
+    }
+
+    fn write(&mut self, place: &FilePlace, old: Option<Stamp>, new: Option<&str>) -> Result<(), Refusal> {
+        let (directory, file) = self.find(place)?;
+        let same = match old {
+            // A link is refused by who writes, with a better word.
+            Some(stamp) => stamp.holds(directory.as_fd(), &file) || is_link(directory.as_fd(), &file),
+            None => true,
+        };
+        let label = self.label(place);
+        if !same || self.inbox.is_written(place) {
+            let message = format!("{label} is being changed by somebody else at this moment");
+            return Err(refusal("not-written", message, Some("try again")));
+        }
+        let written = match new {
+            Some(text) => self.opener.write(place, text.as_bytes()),
+            None => self.opener.remove(place),
+        };
+        written.map_err(|error| {
+            let (why, hint) = why_not_written(&error);
+            refusal("not-written", format!("{label} could not be written: {why}"), hint)
+        })
+    }
+
+    /// The directory of a file, and its name there.
+    fn find(&self, place: &FilePlace) -> Result<(Arc<OwnedFd>, String), Refusal> {
+        let found = match place {
+            FilePlace::ConfD(name) => self.conf_d.directory().map(|directory| (directory, name.clone())),
+            FilePlace::JobsConfig => {
+                self.jobs.as_ref().and_then(|(place, file)| Some((place.directory()?, file.name.clone())))
+            }
+        };
+        found.ok_or_else(|| {
+            let message = format!("{}: its directory is missing or refused", self.label(place));
+            refusal("not-written", message, Some("rota status says why"))
+        })
+    }
+
+    /// What a file is called before people.
+    fn label(&self, place: &FilePlace) -> String {
+        match place {
+            FilePlace::ConfD(name) => name.clone(),
+            FilePlace::JobsConfig => self.jobs.as_ref().map_or_else(String::new, |(_, file)| file.label.clone()),
+        }
+    }
+
+    fn not_in_file(&self, name: &JobName) -> Refusal {
+        let place = match self.jobs {
+            Some(_) => self.label(&FilePlace::JobsConfig),
+            None => format!("{}/{}.yaml", self.conf_d.path, name.file_stem()),
+        };
+        let message = format!("target job {name} not found in {place}");
+        refusal(
+            "not-in-file",
+            message,
+            Some("it is defined in memory alone: change it there, or define it permanently"),
+        )
+    }
+}
+
+impl Change {
+    /// The job.
+    pub fn name(&self) -> &JobName {
+        match self {
+            Change::Define(keys) => &keys.name,
+            Change::Write { name, .. }
+            | Change::Delete(name)
+            | Change::Disable(name)
+            | Change::Resume(name)
+            | Change::Reschedule(name, _) => name,
+        }
+    }
+}
+
+/// The keys that a change sets.
+fn sets(change: &Change) -> Vec<Set> {
+    let set = |key, value| Set { key, value: Some(value) };
+    match change {
+        Change::Define(keys) => define(keys),
+        Change::Disable(_) => vec![set("enable", Value::Bool(false))],
+        Change::Resume(_) => vec![set("enable", Value::Bool(true))],
+        Change::Reschedule(_, schedule) => vec![set("schedule", Value::Text(schedule.clone()))],
+        Change::Write { .. } | Change::Delete(_) => Vec::new(),
+    }
+}
+
+/// What mysql-crond's keys say, and no longer what would contradict them.
+fn define(keys: &Keys) -> Vec<Set> {
+    let set = |key, value| Set { key, value: Some(value) };
+    let gone = |key| Set { key, value: None };
+    let work_dir = (!keys.work_dir.is_empty()).then(|| Value::Text(keys.work_dir.clone()));
+    let mut sets = vec![
+        set("enable", Value::Bool(keys.enable)),
+        gone("script"),
+        set("command", Value::Text(keys.command.clone())),
+        set("args", Value::Texts(keys.args.clone())),
+        set("schedule", Value::Text(keys.schedule.clone())),
+        gone("dialect"),
+        set("creator", Value::Text(keys.creator.clone())),
+        Set { key: "work_dir", value: work_dir },
+    ];
+    if let Some(overlap) = keys.overlap {
+        sets.extend([set("overlap", Value::Bool(overlap)), gone("on_overlap")]);
+    }
+    sets
+}
+
+/// What a definition in memory is called in place of a file. The last part makes the name of a job that has none else.
+fn memory(name: &JobName) -> String {
+    format!("memory/{}.yaml", name.file_stem())
+}
+
+/// A definition that is refused. A bad schedule is told in the words of its own rules.
+fn bad_job(findings: Vec<Finding>) -> Refusal {
+    if let Some(schedule) = findings.iter().find(|finding| finding.code == "bad-schedule") {
+        let message = schedule.message.strip_prefix("'schedule': ").unwrap_or(&schedule.message);
+        return refusal("bad-schedule", message, schedule.hint.as_deref());
+    }
+    let errors = findings.iter().filter(|finding| finding.severity == Severity::Error);
+    let lines: Vec<String> = errors.map(Finding::to_string).collect();
+    refusal("bad-job", lines.join("\n"), None)
+}
+
+fn unclear(name: &JobName, error: &EditError) -> Refusal {
+    let hint = "mend the file by hand, or replace its whole text";
+    refusal("bad-job", format!("the definition of {name} cannot be changed: {error}"), Some(hint))
+}
+
+fn no_such_job(name: &JobName) -> Refusal {
+    refusal("no-such-job", format!("there is no job {name}"), Some("rota list shows all of them"))
+}
+
+fn refusal(code: &str, message: impl Into<String>, hint: Option<&str>) -> Refusal {
+    Refusal { code: code.into(), message: message.into(), hint: hint.map(Into::into) }
+}
