@@ -5,30 +5,13 @@ mod common;
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
-use common::{Daemon, Setup, root_or_skip, until, until_true};
+use common::{Daemon, Setup, link_of, root_or_skip, until, until_true};
 use nix::sys::signal::Signal;
-use rotad::wire::{FilePlace, Link, Plan, Reach, RunId, Start, ToWarden};
-
-/// The link of a daemon's engine, which is stopped: whoever has it can be any engine.
-fn link_of(engine: i32) -> Link {
-    Daemon::signal(engine, Signal::SIGSTOP);
-    // SAFETY: plain system calls with integer arguments; each answers a new descriptor or -1, which `own` refuses.
-    #[allow(unsafe_code, reason = "no crate at hand knows pidfd_getfd(2)")]
-    let socket = unsafe {
-        let own = |fd: i64| {
-            assert!(fd >= 0, "{}", std::io::Error::last_os_error());
-            OwnedFd::from_raw_fd(i32::try_from(fd).unwrap())
-        };
-        let process = own(libc::syscall(libc::SYS_pidfd_open, engine, 0));
-        own(libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), 3, 0))
-    };
-    Link::from_socket(socket)
-}
+use rotad::wire::{FilePlace, Plan, Reach, RunId, Start, ToWarden};
 
 /// User and system time of a process, in ticks.
 fn ticks(pid: i32) -> u64 {

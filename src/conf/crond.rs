@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::jobs_config::Identity;
 use super::yaml::{Field, Reader};
 
 /// The keys of `runtime.yaml` that rotad.yaml does not have by itself.
@@ -34,21 +35,8 @@ pub struct Crond {
     pub pid_path: Option<PathBuf>,
     /// mysql-crond's one file of jobs.
     pub jobs_config: Option<PathBuf>,
-    /// What the machine is, where the file of jobs does not say so.
+    /// What holds where there is no `jobs_config` that says it.
     pub identity: Identity,
-}
-
-/// What the machine is: dimensions of its beats.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Identity {
-    /// Number of the business.
-    pub bk_biz_id: Option<i64>,
-    /// Domain of the cluster.
-    pub immute_domain: Option<String>,
-    /// Kind of machine.
-    pub machine_type: Option<String>,
-    /// Role of the instance.
-    pub role: Option<String>,
 }
 
 /// `bk_monitor_beat`.

@@ -24,10 +24,11 @@ mod wish;
 pub mod yaml;
 
 pub use config::{Config, DEFAULT_PATH, LogConfig, Reader};
-pub use crond::{Beat, Channel, Crond, Identity, Secret};
+pub use crond::{Beat, Channel, Crond, Secret};
 pub use directory::{Change, Directory, Reading};
 pub use environment::{parse_environment, read_environment_file};
-pub use load::{Loader, Looked, is_job_file};
+pub use jobs_config::Identity;
+pub use load::{Loader, Looked, MAX_FILES, is_job_file};
 pub use open::{Opener, Path as DirectoryPath, open_in};
 pub use replace::{remove, replace, why_not_written};
 pub(crate) use rotad_yaml::log_target;

@@ -11,7 +11,8 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::stat::{Mode, fstat};
 
 use super::config::{Config, Reader as ApiReader};
-use super::crond::{self, Crond, Identity};
+use super::crond::{self, Crond};
+use super::jobs_config::Identity;
 use super::standing::Standing;
 use super::trust::{Trust, What};
 use super::units;

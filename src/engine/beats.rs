@@ -12,7 +12,7 @@ use super::turn::Engine;
 use super::view::{FileView, Outcome, StatusView};
 use crate::beat::health::Told;
 use crate::beat::{Beats, Unfit, words};
-use crate::conf::Crond;
+use crate::conf::{Crond, Identity};
 use crate::job::{Finding, JobName};
 use crate::sink::Tails;
 use crate::wire::Stream;
@@ -38,6 +38,13 @@ impl Beating {
             }
         });
         Self { beats, asked: BTreeMap::new() }
+    }
+
+    /// What the file of jobs says of the machine.
+    pub fn identify(&mut self, said: Identity) {
+        if let Some(beats) = &mut self.beats {
+            beats.identify(said);
+        }
     }
 
     /// When the loop must turn for their sake (monotonic).

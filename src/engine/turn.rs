@@ -14,8 +14,8 @@ use tokio::sync::mpsc;
 use super::beats::Beating;
 use super::boot::Boot;
 use super::core::{Event, Now, Setting, State};
-use super::errands::Listening;
 use super::edits::Edits;
+use super::errands::Listening;
 use super::greet::Greeting;
 use super::keep::Keeper;
 use super::opener::{Ask, Asked, WardenOpener};
@@ -26,7 +26,6 @@ use super::timer::Alarm;
 use super::view::StatusView;
 use super::{Broken, ready, tell};
 use crate::api;
-use crate::conf::jobs_config::Identity;
 use crate::conf::{self, Command, Commands, Config, Policy, Trust, Update};
 use crate::run::{Capture, CaptureEvent};
 use crate::wire::{Adopt, AdoptState, Link, Received, RunId, ToEngine, ToWarden};
@@ -52,8 +51,6 @@ pub struct Engine {
     pub(super) reloads: BTreeMap<u64, Reload>,
     /// Edits that are on their way.
     pub(super) edits: Edits,
-    /// What `jobs_config` says of the machine.
-    pub(super) identity: Identity,
     /// The daemon is to end, as soon as whoever asked for it knows.
     pub(super) quit: Option<Instant>,
     pub(super) commands: Commands,
@@ -154,7 +151,6 @@ impl Engine {
             prepared,
             reloads: BTreeMap::new(),
             edits: Edits::default(),
-            identity: Identity::default(),
             quit: None,
             commands,
             ports,
@@ -320,7 +316,9 @@ impl Engine {
     fn take_update(&mut self, update: Update) -> Result<bool, Broken> {
         let Update { changes, files, watch, identity, complete, tokens, edited } = update;
         let had = self.edits.numbers(&edited, &self.state);
-        self.identity = identity.unwrap_or(std::mem::take(&mut self.identity));
+        if let Some(said) = identity {
+            self.beating.identify(said);
+        }
         tell::tell_files(&files);
         let watched = watch.map(Event::Watch);
         for event in [Event::Files(files), Event::Loaded { changes, complete }].into_iter().chain(watched) {

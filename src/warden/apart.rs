@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
@@ -18,13 +18,35 @@ const ANSWER: u64 = 1 << 20;
 pub fn begin<T: Serialize>(work: impl FnOnce() -> T) -> io::Result<(i32, OwnedFd)> {
     let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
     match sys::fork()? {
+        Forked::Child => tell(write, &work()),
+        Forked::Parent(pid) => Ok((pid, read)),
+    }
+}
+
+/// The same, in a child that may live long or hang: it keeps none of the warden's descriptors but the standard streams and
+/// `keep`, so that no pipe of a run and no lock stays open with it.
+pub fn begin_alone<T: Serialize>(keep: Option<BorrowedFd<'_>>, work: impl FnOnce() -> T) -> io::Result<(i32, OwnedFd)> {
+    let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
+    match sys::fork()? {
         Forked::Child => {
-            let answer = postcard::to_stdvec(&work()).unwrap_or_default();
-            let told = File::from(write).write_all(&answer);
-            sys::exit_now(i32::from(told.is_err()));
+            let kept = [Some(write.as_raw_fd()), keep.map(|keep| keep.as_raw_fd())];
+            let listed = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+            let open: Vec<i32> = listed.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+            for fd in open.into_iter().filter(|fd| *fd > 2 && !kept.contains(&Some(*fd))) {
+                // The one of the listing is closed already.
+                let _ = nix::unistd::close(fd);
+            }
+            tell(write, &work())
         }
         Forked::Parent(pid) => Ok((pid, read)),
     }
+}
+
+/// Hands over the answer and ends.
+fn tell<T: Serialize>(pipe: OwnedFd, answer: &T) -> ! {
+    let answer = postcard::to_stdvec(answer).unwrap_or_default();
+    let told = File::from(pipe).write_all(&answer);
+    sys::exit_now(i32::from(told.is_err()));
 }
 
 /// The answer of a child, as soon as it has one. A child that died without one is an error.

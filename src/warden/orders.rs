@@ -14,6 +14,7 @@ use super::runs::{Run, State};
 use super::say::Level;
 use super::serve::Warden;
 use super::sweep::{self, Trace};
+use super::writing::Work;
 use super::{places, sys};
 use crate::wire::{
     Failure, MAX_CONTEXT, MAX_MARK, Plan, Reach, RunId, Start, Step, Stream, ToEngine, ToWarden, VERSION,
@@ -53,10 +54,10 @@ impl Warden {
                 self.answer(request, opened);
             }
             ToWarden::WriteFile { request, place } => match fds.into_iter().next() {
-                Some(contents) => self.write(request, place, Some(contents)),
+                Some(contents) => self.write(request, place, Work::Write(contents)),
                 None => self.tell(&ToEngine::NotWritten { request, errno: libc::EBADF }, &[]),
             },
-            ToWarden::RemoveFile { request, place } => self.write(request, place, None),
+            ToWarden::RemoveFile { request, place } => self.write(request, place, Work::Remove),
             ToWarden::Pong { count } => self.pong(count),
             ToWarden::Ready => self.notifier.ready(),
             ToWarden::Status { text } => self.notifier.status(&text),

@@ -27,6 +27,7 @@ use super::runs::{Runs, State};
 use super::say::{Level, Voice};
 use super::stop::Stop;
 use super::sys::{self, Reaped};
+use super::writing::Writings;
 use crate::conf::Config;
 use crate::wire::{Ended, RunId, ToEngine};
 
@@ -45,6 +46,7 @@ pub struct Warden {
     pub(super) identities: Identities,
     /// Runs whose user is being looked up.
     pub(super) waiting: HashMap<String, Vec<RunId>>,
+    pub(super) writings: Writings,
     pub(super) notifier: Notifier,
     pub(super) voice: Voice,
     /// What the engine left for its successor.
@@ -107,6 +109,7 @@ impl Warden {
             runs: Runs::default(),
             identities: start.identities,
             waiting: HashMap::new(),
+            writings: Writings::default(),
             notifier: Notifier::default(),
             voice: start.voice,
             mark: None,
@@ -165,6 +168,7 @@ impl Warden {
             _ => {}
         }
         let port = self.clock_port(now);
+        let write = self.clock_write(now);
         let engine = self.clock_engine(now);
         let stop = match self.stop {
             Stop::Draining { deadline, .. } | Stop::Leaving { deadline } => Some(deadline),
@@ -172,7 +176,7 @@ impl Warden {
             Stop::Gone => Some(now),
         };
         let look_up = self.identities.asking.values().map(|asking| asking.since + PATIENCE).min();
-        [engine, port, stop, look_up].into_iter().flatten().min()
+        [engine, port, stop, look_up, write].into_iter().flatten().min()
     }
 
     /// Waits for something to do. Answers which children's pipes and which look-ups are ready; signals and the engine
@@ -187,6 +191,7 @@ impl Warden {
             wanted.set(PollFlags::POLLOUT, up.waiting() > 0);
             fds.push(PollFd::new(up.link.as_fd(), wanted));
         }
+        fds.extend(self.writings.pipe().map(|pipe| PollFd::new(pipe, PollFlags::POLLIN)));
         let fixed = fds.len();
         let mut starting = Vec::new();
         for (run, pipe) in self.runs.starting() {
@@ -246,6 +251,7 @@ impl Warden {
                 self.settle_user(&user, answer);
             }
         }
+        self.settle_write();
         self.hear_engine();
     }
 
@@ -279,6 +285,7 @@ impl Warden {
         if self.engine_up().is_some_and(|up| up.pid == gone.pid) {
             return self.bury_engine(&gone);
         }
+        self.writings.reaped(gone.pid);
         let Some(run) = self.runs.reaped(gone.pid) else { return };
         self.settle_start(run);
         let Some(entry) = self.runs.get_mut(run) else { return };
@@ -297,5 +304,6 @@ impl Warden {
         self.runs.leads(pid)
             || matches!(&self.engine, Engine::Up(up) if up.pid == pid)
             || self.identities.asking.values().any(|asking| asking.pid == pid)
+            || self.writings.knows(pid)
     }
 }

@@ -3,11 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "a test that finds nothing where something must be has failed")]
 
 use std::fs::{self, File};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
+use rotad::wire::Link;
 use serde_json::Value;
 
 /// A condition that has not come true by then never will.
@@ -37,6 +40,22 @@ pub fn until<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
 /// The same for a plain yes.
 pub fn until_true(what: &str, mut ready: impl FnMut() -> bool) {
     until(what, || ready().then_some(()));
+}
+
+/// The link of a daemon's engine, which is stopped: whoever has it can be any engine.
+pub fn link_of(engine: i32) -> Link {
+    Daemon::signal(engine, Signal::SIGSTOP);
+    // SAFETY: plain system calls with integer arguments; each answers a new descriptor or -1, which `own` refuses.
+    #[allow(unsafe_code, reason = "no crate at hand knows pidfd_getfd(2)")]
+    let socket = unsafe {
+        let own = |fd: i64| {
+            assert!(fd >= 0, "{}", std::io::Error::last_os_error());
+            OwnedFd::from_raw_fd(i32::try_from(fd).unwrap())
+        };
+        let process = own(libc::syscall(libc::SYS_pidfd_open, engine, 0));
+        own(libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), 3, 0))
+    };
+    Link::from_socket(socket)
 }
 
 /// A daemon with a directory of its own, ended with the test.
