@@ -74,6 +74,7 @@ struct Expect {
     body_contains: Option<String>,
     jobs_config_after: Option<Value>,
     jobs_config_contains: Option<String>,
+    findings_contain: Option<String>,
     beat_argv_last: Option<Value>,
     beat_argv_any: Option<Value>,
     process_exit: Option<i32>,
@@ -174,6 +175,12 @@ impl Expect {
             && !crond.jobs().contains(part)
         {
             return Err(format!("no {part:?} in {}", crond.jobs()));
+        }
+        if let Some(part) = &self.findings_contain {
+            let findings = crond.ask("GET", "/rotad/v1/findings", None).body;
+            if !findings.contains(part) {
+                return Err(format!("no {part:?} in {findings}"));
+            }
         }
         if let Some(shape) = &self.beat_argv_last {
             let beats = crond.beats();
