@@ -77,7 +77,8 @@ fn every_key() {
     let job = "name enable command args script schedule dialect timezone creator work_dir overlap on_overlap timeout \
         stop_signal kill_after success_codes user environment environment_file umask nice limits nofile core nproc cpu \
         address_space file_size stack memlock output no_new_privs log labels";
-    let daemon = "conf_d state_dir socket port jobs_user allowed_users allow_root_jobs engine_user stop_timeout log \
+    let daemon = "conf_d state_dir socket port jobs_user allowed_users allow_root_jobs engine_user admin_group api readers \
+        stop_timeout log \
         target dir max_size keep debug";
     for (name, keys) in [("rotad-job.5", job), ("rotad.yaml.5", daemon)] {
         let page = page(name);

@@ -126,7 +126,7 @@ impl Gate {
         if let Some(right) = self.admission.known(&who) {
             return self.seat(client, who.uid, right, way);
         }
-        let Some(place) = self.places.take(Rank::Stranger, who.uid) else { return };
+        let Some(place) = self.places.take(Rank::Unknown, who.uid) else { return };
         let gate = Arc::clone(self);
         tokio::spawn(async move {
             let right = gate.admission.ask(&who).await;
@@ -152,7 +152,7 @@ impl Gate {
 
     /// Tells somebody why not. Where there are many to be told, they learn nothing.
     fn refuse(self: &Arc<Self>, mut client: impl Client, uid: u32, problem: Problem) {
-        let Some(place) = self.places.take(Rank::Stranger, uid) else { return };
+        let Some(place) = self.places.take(Rank::Leaving, uid) else { return };
         tokio::spawn(async move {
             let _place = place;
             // Clients take an answer to a question that they have not asked yet for a broken connection.
@@ -168,7 +168,7 @@ impl Gate {
             tell(&mut client, problem).await?;
         }
         drop(place);
-        match self.places.take(Rank::Stranger, peer.uid) {
+        match self.places.take(Rank::Leaving, peer.uid) {
             Some(_place) => leave(client).await,
             None => Ok(()),
         }

@@ -89,8 +89,11 @@ mod tests {
         tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
     }
 
-    /// What is taken of these bytes, sent in pieces: head, body.
-    fn take(pieces: &[&[u8]], keep: bool) -> io::Result<Result<(Vec<u8>, Vec<u8>), Problem>> {
+    /// Head and body, or why not; or the connection was lost.
+    type Taken = io::Result<Result<(Vec<u8>, Vec<u8>), Problem>>;
+
+    /// What is taken of these bytes, sent in pieces.
+    fn take(pieces: &[&[u8]], keep: bool) -> Taken {
         run(async {
             let (mut near, mut far) = duplex(4 << 20);
             for piece in pieces {

@@ -7,8 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// What a connection is held for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Rank {
-    /// Nobody yet, or somebody who is being refused. Costs a descriptor, and no thread.
-    Stranger,
+    /// Who is being looked up. Costs a descriptor, and no thread.
+    Unknown,
+    /// Who is told why not, or has been answered and does not close. Likewise.
+    Leaving,
     /// Who may only read.
     Reader,
     /// Who may change.
@@ -19,13 +21,13 @@ pub enum Rank {
 
 /// How many of each.
 pub struct Places {
-    /// Requests at once, strangers apart.
+    /// Requests at once.
     most: usize,
     taken: Mutex<HashMap<(Rank, u32), usize>>,
 }
 
 impl Places {
-    /// For `most` requests at once, at least 8; there may be as many strangers beside them.
+    /// For `most` requests at once, at least 8; as many may wait to be known, or leave, beside them.
     pub fn new(most: usize) -> Arc<Self> {
         Arc::new(Self { most: most.max(8), taken: Mutex::default() })
     }
@@ -34,7 +36,7 @@ impl Places {
     fn room(&self, rank: Rank) -> (usize, usize) {
         let of = |eighths: usize| self.most * eighths / 8;
         match rank {
-            Rank::Stranger => (of(8), of(2)),
+            Rank::Unknown | Rank::Leaving => (of(8), of(2)),
             Rank::Reader => (of(2), of(1)),
             Rank::Changer => (of(3), of(2)),
             Rank::Own => (of(3), of(3)),
@@ -89,12 +91,13 @@ mod tests {
     fn g98_no_rank_takes_the_places_of_another() {
         let places = Places::new(128);
         let readers = fill(&places, Rank::Reader, 1..100);
-        let strangers = fill(&places, Rank::Stranger, 1..100);
-        assert_eq!((readers.len(), strangers.len()), (32, 128));
+        let leaving = fill(&places, Rank::Leaving, 1..100);
+        let unknown = fill(&places, Rank::Unknown, 1..100);
+        assert_eq!((readers.len(), leaving.len(), unknown.len()), (32, 128, 128));
         let changers = fill(&places, Rank::Changer, 1..100);
         let own = fill(&places, Rank::Own, 0..1);
         assert_eq!(readers.len() + changers.len() + own.len(), 128);
-        drop((readers, strangers, changers, own));
+        drop((readers, leaving, unknown, changers, own));
         assert!(places.taken().is_empty(), "every place is given back");
     }
 
@@ -102,7 +105,7 @@ mod tests {
     fn g98_one_user_cannot_take_every_place() {
         for most in [8, 128] {
             let places = Places::new(most);
-            for rank in [Rank::Reader, Rank::Changer, Rank::Stranger] {
+            for rank in [Rank::Reader, Rank::Changer, Rank::Unknown, Rank::Leaving] {
                 let mine = fill(&places, rank, 1000..1001);
                 assert!(!mine.is_empty() && places.take(rank, 1001).is_some(), "{rank:?} of {most}");
             }

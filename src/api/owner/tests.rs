@@ -1,5 +1,5 @@
 use std::io::Write;
-use std::net::{Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use nix::sys::socket::{setsockopt, sockopt};
@@ -49,7 +49,7 @@ fn g96_the_kernel_says_who_has_connected() {
 fn g96_an_ipv6_socket_that_speaks_ipv4_has_an_owner_too() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let mapped = SocketAddr::from((Ipv6Addr::from(Ipv4Addr::LOCALHOST.to_ipv6_mapped()), port));
+    let mapped = SocketAddr::from((Ipv4Addr::LOCALHOST.to_ipv6_mapped(), port));
     let Ok(_client) = TcpStream::connect(mapped) else {
         println!("g96_an_ipv6_socket skipped: why: no IPv6 here");
         return;
