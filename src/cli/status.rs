@@ -44,7 +44,8 @@ pub fn text(term: &Term, status: &StatusView, now: Timestamp) -> String {
     if status.stopping {
         line("state", &term.paint(Colour::Yellow, "stopping: nothing more is started"));
     }
-    line("jobs", &format!("{} ({} disabled), {} running", status.jobs, status.disabled, status.running));
+    let paused = if status.paused > 0 { format!(", {} paused", status.paused) } else { String::new() };
+    line("jobs", &format!("{} ({} disabled{paused}), {} running", status.jobs, status.disabled, status.running));
     match &status.next {
         Some((job, at)) => line("next", &format!("{job} at {}", when::both(*at, now))),
         None => line("next", "nothing is due"),

@@ -35,6 +35,7 @@ fn tell_armed(armed: &[Fact], state: &State, now: Timestamp) {
         let word = if *changed { "changed" } else { "armed" };
         let when = match view.next {
             _ if !view.enable => "disabled".to_owned(),
+            _ if view.pause.is_some() => "paused".to_owned(),
             Some(next) => format!("next {} ({})", words::clock(next, now), words::ahead(next, now)),
             None if view.schedule.is_none() => "runs when asked to".to_owned(),
             None => "never due".to_owned(),

@@ -4,6 +4,7 @@ mod death;
 mod errand;
 mod model;
 mod overlap;
+mod pause;
 mod stop;
 mod time;
 
@@ -86,6 +87,8 @@ pub struct World {
     pub now: Now,
     pub warden: Warden,
     pub facts: Vec<Fact>,
+    /// When each was told.
+    pub told: Vec<Timestamp>,
     pub reading: Vec<RunId>,
     pub closed: Vec<RunId>,
     /// Runs whose output this engine's capture awaits.
@@ -121,6 +124,7 @@ impl World {
             now,
             warden: Warden::default(),
             facts: Vec::new(),
+            told: Vec::new(),
             reading: Vec::new(),
             closed: Vec::new(),
             expected: BTreeSet::new(),
@@ -201,6 +205,7 @@ impl World {
                         assert!(self.over.insert(record.ticket.run), "two outcomes for {}", record.ticket.run);
                     }
                     self.facts.push(*fact);
+                    self.told.push(self.now.wall);
                 }
                 Effect::Expect(label) => assert!(self.expected.insert(label.run), "expected twice: {label:?}"),
                 Effect::AbandonOutput(run) => drop(self.expected.remove(&run)),

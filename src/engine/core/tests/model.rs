@@ -27,6 +27,8 @@ enum Move {
     StopJob(usize),
     Reload(usize),
     Retire(usize),
+    Pause(usize, i64),
+    Resume(usize),
     Die(usize),
     Order(usize),
 }
@@ -47,6 +49,8 @@ fn moves(clock: bool, edits: bool, death: bool) -> impl Strategy<Value = Vec<Mov
     if clock {
         all.push((3, (1..4000i64).prop_map(Move::SetClock).boxed()));
     }
+    all.push((2, (any::<usize>(), 1..200i64).prop_map(|(n, seconds)| Move::Pause(n, seconds)).boxed()));
+    all.push((1, any::<usize>().prop_map(Move::Resume).boxed()));
     if edits {
         all.push((2, any::<usize>().prop_map(Move::Reload).boxed()));
         all.push((1, any::<usize>().prop_map(Move::Retire).boxed()));
@@ -129,6 +133,11 @@ fn play(world: &mut World, a_move: Move) {
         }
         Move::Reload(n) => world.arm(definition(n), world.now.wall),
         Move::Retire(n) => world.retire(definition(n).name.as_str()),
+        // Every third one has no end.
+        Move::Pause(n, seconds) => {
+            drop(world.pause(definition(n).name.as_str(), (seconds % 3 != 0).then_some(seconds)))
+        }
+        Move::Resume(n) => world.resume(definition(n).name.as_str()),
         Move::Die(after) => {
             world.cut = Some(after);
             world.pass(25);
@@ -156,31 +165,60 @@ fn check(world: &World) {
 fn check_verdicts(world: &World) {
     for (text, _, _) in JOBS {
         let schedule = definition(JOBS.iter().position(|job| job.0 == text).unwrap()).schedule.unwrap();
+        let pauses = pauses_of(world, text);
         let mut due = BTreeSet::new();
         let mut slot = at(T0);
         while let Some(next) = schedule.next(slot, at(T0)).filter(|next| *next <= world.now.wall) {
             due.insert(next);
             slot = next;
         }
-        for fact in &world.facts {
+        for (fact, now) in world.facts.iter().zip(&world.told) {
             let Fact::Verdict { job, slot, oldest, fate } = fact else { continue };
             if *job != name(text) {
                 continue;
             }
             let mine: Vec<Timestamp> = match fate {
-                Fate::Missed(count) => {
+                Fate::Missed(count) | Fate::Paused(count) => {
                     let row: Vec<_> = due.range(*oldest..=*slot).copied().collect();
                     assert_eq!(row.len() as u64, *count, "{text}: a row from {oldest} to {slot}");
                     row
                 }
                 _ => vec![*slot],
             };
+            let paused = matches!(fate, Fate::Paused(_));
+            // What waited for a run when a pause began went with it.
+            let waited = *fate == Fate::Paused(1) && pauses.iter().any(|(since, _)| since == now && *slot <= *since);
+            for slot in &mine {
+                assert_eq!(in_pause(&pauses, *slot) || waited, paused, "{text}: {slot} {fate:?} {pauses:?}");
+            }
             for slot in mine {
                 assert!(due.remove(&slot), "{text}: a second verdict for {slot}");
             }
         }
         assert!(due.is_empty(), "{text}: no verdict for {due:?}");
     }
+}
+
+/// The pauses of a job as they were told: begin, end.
+fn pauses_of(world: &World, of: &str) -> Vec<(Timestamp, Timestamp)> {
+    let mut pauses: Vec<(Timestamp, Timestamp)> = Vec::new();
+    for (fact, now) in world.facts.iter().zip(&world.told) {
+        match fact {
+            Fact::Paused { job, pause } if *job == name(of) => {
+                pauses.push((pause.since, pause.until.unwrap_or(Timestamp::MAX)))
+            }
+            Fact::Resumed { job, .. } if *job == name(of) => {
+                let last = pauses.last_mut().expect("a pause that ends has begun");
+                last.1 = last.1.min(*now);
+            }
+            _ => {}
+        }
+    }
+    pauses
+}
+
+fn in_pause(pauses: &[(Timestamp, Timestamp)], slot: Timestamp) -> bool {
+    pauses.iter().any(|(since, until)| *since < slot && slot <= *until)
 }
 
 /// Stops everything, and expects nothing to be left.
