@@ -58,6 +58,19 @@ fn every_verb_and_every_flag() {
 }
 
 #[test]
+fn every_flag_of_the_daemon() {
+    let page = page("rotad.8");
+    let help = Command::new(env!("CARGO_BIN_EXE_rotad")).arg("--help").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let words = help.split(|c: char| c.is_whitespace() || c == ',');
+    let flags: Vec<&str> = words.filter_map(|word| word.strip_prefix("--")).collect();
+    assert!(flags.contains(&"without-heart-beat"));
+    for flag in flags {
+        assert!(page.contains(&format!("Fl -{flag}")), "--{flag} is missing");
+    }
+}
+
+#[test]
 fn every_route_and_its_parameters() {
     let page = page("rotad.8");
     let listed = page.lines().filter(|line| line.starts_with(".It Ic GET") || line.starts_with(".It Ic POST"));
@@ -77,9 +90,10 @@ fn every_key() {
     let job = "name enable command args script schedule dialect timezone creator work_dir overlap on_overlap timeout \
         stop_signal kill_after success_codes user environment environment_file umask nice limits nofile core nproc cpu \
         address_space file_size stack memlock output no_new_privs log labels";
-    let daemon = "conf_d state_dir socket port jobs_user allowed_users allow_root_jobs engine_user admin_group api readers \
-        stop_timeout log \
-        target dir max_size keep debug";
+    let daemon = "conf_d state_dir socket port jobs_user allowed_users allow_root_jobs engine_user admin_group api readers stop_timeout log \
+        target dir max_size keep debug ip bk_cloud_id bk_biz_id immute_domain machine_type role bk_monitor_beat beat_path \
+        agent_address custom_event custom_metrics bk_data_id access_token report_type message_kind inner_event_name \
+        inner_metrics_name";
     for (name, keys) in [("rotad-job.5", job), ("rotad.yaml.5", daemon)] {
         let page = page(name);
         for key in keys.split_whitespace() {

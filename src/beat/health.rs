@@ -44,11 +44,14 @@ impl Health {
     }
 
     /// How a try ended.
-    pub fn tried(&mut self, report: &Report, secrets: &[&Secret]) -> Option<Told> {
+    pub fn tried(&mut self, report: &Report, secrets: &[Option<&Secret>]) -> Option<Told> {
         if report.end.success() {
             self.counts.sent += 1;
             self.dropping = false;
             return self.counts.failing.take().map(|_| Told::Works(std::mem::take(&mut self.lost)));
+        }
+        if report.end == ErrandEnd::Waited {
+            return self.dropped();
         }
         self.counts.failed += 1;
         if !report.again {
@@ -69,14 +72,15 @@ impl Health {
 }
 
 /// Why a try failed, as a part of a sentence. The program may have printed its arguments: no token gets out with them.
-pub fn why(report: &Report, secrets: &[&Secret]) -> String {
+pub fn why(report: &Report, secrets: &[Option<&Secret>]) -> String {
     let end = match report.end {
         ErrandEnd::Exited(exit) => super::words::exit_words(exit),
         ErrandEnd::TimedOut => format!("it did not end within {} s and was stopped", super::TIMEOUT.as_secs()),
+        ErrandEnd::Waited => "too many others were being sent".to_owned(),
         ErrandEnd::NotStarted(failure) => format!("it could not be started: {failure}"),
     };
     let mut said = String::from_utf8_lossy(&report.tail).into_owned();
-    for Secret(secret) in secrets.iter().filter(|secret| !secret.0.is_empty()) {
+    for Secret(secret) in secrets.iter().flatten() {
         let mut escaped = String::new();
         secret.chars().for_each(|c| super::json::character(&mut escaped, c));
         said = said.replace(secret.as_str(), "(secret)").replace(&escaped, "(secret)");
@@ -102,7 +106,7 @@ mod tests {
     fn i119_each_change_is_told_once_and_no_token_with_it() {
         let token = Secret("ev<tok".into());
         let mut health = Health::default();
-        let mut hear = |code, again| health.tried(&report(code, again), &[&token]);
+        let mut hear = |code, again| health.tried(&report(code, again), &[Some(&token), None]);
         assert_eq!(hear(0, false), None);
         let Some(Told::Fails(why)) = hear(1, true) else { panic!("the first failure is told") };
         assert_eq!(why, r#"exit status 1: sending {"access_token":"(secret)"} (secret): refused"#);

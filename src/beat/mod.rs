@@ -12,6 +12,7 @@
 
 pub mod body;
 pub mod health;
+pub mod heart;
 pub mod json;
 pub mod skips;
 pub mod words;
@@ -29,12 +30,11 @@ use crate::engine::{Beat, BeatsView};
 use crate::job::JobName;
 use body::{Content, Frame, TooLong};
 use health::{Health, Told};
+use heart::Heart;
 use skips::Skips;
 
 /// How long the beat program may take.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
-/// Between two heartbeats.
-pub const HEART_BEAT: Duration = Duration::from_secs(60);
 /// What mysql-crond calls its events.
 const EVENT_NAME: &str = "mysql-crond-event";
 /// What it calls its heartbeat.
@@ -67,15 +67,6 @@ struct Address {
     token: Secret,
     report_type: String,
     message_kind: String,
-}
-
-/// The heartbeat.
-#[derive(Debug)]
-struct Heart {
-    /// Monotonic.
-    next: Duration,
-    /// The one that has not been reported yet: another beside it would say nothing more.
-    going: Option<ErrandId>,
 }
 
 /// Why beats cannot be sent as they are configured: the key that is missing, or is no good.
@@ -142,7 +133,7 @@ impl Beats {
                 configured: crond.identity.clone(),
                 said: Identity::default(),
                 skips: Skips::default(),
-                heart: heart.then(|| Heart { next: first_beat(started, now), going: None }),
+                heart: heart.then(|| Heart::new(started, now)),
                 health: Health::default(),
             })
         };
@@ -184,7 +175,7 @@ impl Beats {
 
     /// When [`Self::pass`] has something to do (monotonic).
     pub fn due(&self) -> Option<Duration> {
-        self.skips.due().into_iter().chain(self.heart.as_ref().map(|heart| heart.next)).min()
+        self.skips.due().into_iter().chain(self.heart.as_ref().map(Heart::due)).min()
     }
 
     /// Time has passed: beats about skipped slots that are due.
@@ -196,13 +187,9 @@ impl Beats {
         rows.into_iter().map(|(job, count)| self.skip_beat(&job, count, now)).collect()
     }
 
-    /// The heartbeat, when it is due and the one before has been reported. One that is late is not made up for.
+    /// The heartbeat, when it is due and the one before has been reported.
     pub fn heart(&mut self, now: Now) -> Option<Result<Errand, Unfit>> {
-        let heart = self.heart.as_mut().filter(|heart| heart.next <= now.mono)?;
-        while heart.next <= now.mono {
-            heart.next += HEART_BEAT;
-        }
-        if heart.going.is_some() {
+        if !self.heart.as_mut()?.beat(now.mono) {
             return None;
         }
         let errand = self.metric(&self.metrics_name, 1, &Map::new(), now.wall);
@@ -211,9 +198,7 @@ impl Beats {
 
     /// The heartbeat was ordered as this errand.
     pub fn heart_ordered(&mut self, id: ErrandId) {
-        if let Some(heart) = &mut self.heart {
-            heart.going = Some(id);
-        }
+        self.heart.iter_mut().for_each(|heart| heart.ordered(id));
     }
 
     /// The queue took a beat, or did not.
@@ -232,17 +217,14 @@ impl Beats {
 
     /// How a try ended.
     pub fn reported(&mut self, report: &Report) -> Option<Told> {
-        if let Some(heart) = self.heart.as_mut().filter(|heart| heart.going == Some(report.id)) {
-            heart.going = None;
-        }
-        let secrets: Vec<&Secret> = [&self.event, &self.metrics].into_iter().flatten().map(|to| &to.token).collect();
+        self.heart.iter_mut().for_each(|heart| heart.reported(report.id));
+        let secrets = [&self.event, &self.metrics].map(|to| to.as_ref().map(|to| &to.token));
         self.health.tried(report, &secrets)
     }
 
     /// Why a try failed, for whoever asked for the beat.
     pub fn why(&self, report: &Report) -> String {
-        let secrets: Vec<&Secret> = [&self.event, &self.metrics].into_iter().flatten().map(|to| &to.token).collect();
-        health::why(report, &secrets)
+        health::why(report, &[&self.event, &self.metrics].map(|to| to.as_ref().map(|to| &to.token)))
     }
 
     /// Counts.
@@ -331,13 +313,6 @@ fn address(channel: Option<&Channel>, kind: &str) -> Option<Address> {
         report_type: report_type.clone().unwrap_or_else(|| "agent".into()),
         message_kind: message_kind.clone().unwrap_or_else(|| kind.into()),
     })
-}
-
-/// The next whole minute after `started`, on the monotonic clock.
-fn first_beat(started: Timestamp, now: Now) -> Duration {
-    let since = Duration::try_from(now.wall.duration_since(started)).unwrap_or_default();
-    let into = Duration::from_nanos((since.as_nanos() % HEART_BEAT.as_nanos()) as u64);
-    now.mono + (HEART_BEAT - into)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
-use super::core::{Errand, ErrandId, Event, Fact, Fate, Now, Record, Report, Rule};
+use super::core::{Errand, ErrandEnd, ErrandId, Event, Fact, Fate, Now, Record, Report, Rule};
 use super::request::{Beat, Refusal, Reply};
 use super::turn::Engine;
 use super::view::{FileView, Outcome, StatusView};
@@ -23,7 +23,7 @@ const FILE: &str = "rotad.yaml";
 /// Beats, and who waits for one.
 #[derive(Debug, Default)]
 pub struct Beating {
-    beats: Option<Beats>,
+    pub(super) beats: Option<Beats>,
     asked: BTreeMap<ErrandId, Reply<()>>,
 }
 
@@ -124,7 +124,8 @@ impl Engine {
             if report.end.success() {
                 drop(reply.send(Ok(())));
             } else {
-                refuse(reply, "beat-failed", beats.why(report));
+                let code = if report.end == ErrandEnd::Waited { "busy" } else { "beat-failed" };
+                refuse(reply, code, beats.why(report));
             }
         }
         self.tell_beats(told);

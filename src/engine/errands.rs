@@ -56,9 +56,37 @@ async fn tail_of(pipe: OwnedFd) -> Vec<u8> {
     let mut tail = Vec::new();
     let Ok(mut pipe) = Receiver::from_owned_fd(pipe) else { return tail };
     let mut bytes = [0; 4096];
+    let mut cut = false;
     while let Ok(length @ 1..) = pipe.read(&mut bytes).await {
         tail.extend_from_slice(bytes.get(..length).unwrap_or_default());
-        tail.drain(..tail.len().saturating_sub(TAIL));
+        let over = tail.len().saturating_sub(TAIL);
+        tail.drain(..over);
+        cut |= over > 0;
+    }
+    if cut {
+        // Half a line may begin with half a secret, which nobody would recognise.
+        let line = tail.iter().position(|byte| *byte == b'\n').map_or(tail.len(), |end| end + 1);
+        tail.drain(..line);
     }
     tail
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_end_is_kept_in_whole_lines() {
+        for (said, kept) in [
+            ("a\nb".to_owned(), "a\nb"),
+            (format!("{}\nb\nc", "secret".repeat(1000)), "b\nc"),
+            ("secret".repeat(1000), ""),
+        ] {
+            let (reader, writer) = nix::unistd::pipe().unwrap();
+            std::fs::File::from(writer).write_all(said.as_bytes()).unwrap();
+            assert_eq!(String::from_utf8(tail_of(reader).await).unwrap(), kept);
+        }
+    }
 }

@@ -41,7 +41,7 @@ pub struct Errand {
     pub argv: Vec<String>,
     /// Time from its start to `SIGTERM`.
     pub timeout: Duration,
-    /// It matters now or not at all: it goes before patient ones, and is tried once.
+    /// It matters now or not at all: it goes before patient ones, is tried once, and waits no longer than its timeout.
     pub urgent: bool,
 }
 
@@ -69,6 +69,8 @@ pub enum ErrandEnd {
     TimedOut,
     /// No program ran.
     NotStarted(Failure),
+    /// It was urgent, and there was no place for it in time.
+    Waited,
 }
 
 impl ErrandEnd {
@@ -94,8 +96,9 @@ pub struct Report {
 /// All errands.
 #[derive(Debug, Default)]
 pub struct Errands {
-    urgent: VecDeque<Waiting>,
-    /// By when it may start.
+    /// Until when it waits.
+    urgent: VecDeque<(Duration, Waiting)>,
+    /// From when on it may start.
     patient: BTreeMap<(Duration, ErrandId), Waiting>,
     /// Of arguments that wait.
     bytes: usize,
@@ -170,7 +173,7 @@ impl Errands {
     pub(super) fn wait(&mut self, waiting: Waiting, after: Duration) {
         self.bytes += size(&waiting.errand);
         match waiting.errand.urgent {
-            true => self.urgent.push_back(waiting),
+            true => self.urgent.push_back((after.saturating_add(waiting.errand.timeout), waiting)),
             false => drop(self.patient.insert((after, waiting.id), waiting)),
         }
     }
@@ -178,9 +181,17 @@ impl Errands {
     /// The next errand that may start now.
     pub(super) fn take(&mut self, mono: Duration) -> Option<Waiting> {
         let waiting = match self.next(mono)? {
-            None => self.urgent.pop_front(),
+            None => self.urgent.pop_front().map(|(_, waiting)| waiting),
             Some(key) => self.patient.remove(&key),
         }?;
+        self.bytes -= size(&waiting.errand);
+        Some(waiting)
+    }
+
+    /// The first urgent errand that has waited in vain.
+    pub(super) fn expire(&mut self, mono: Duration) -> Option<Waiting> {
+        self.urgent.front().filter(|(until, _)| *until <= mono)?;
+        let (_, waiting) = self.urgent.pop_front()?;
         self.bytes -= size(&waiting.errand);
         Some(waiting)
     }
@@ -205,7 +216,8 @@ impl Errands {
             Some(Some((after, _))) => Some(after),
             None => None,
         };
-        going.into_iter().chain(waiting).min()
+        let urgent = self.urgent.front().map(|(until, _)| *until);
+        going.into_iter().chain(waiting).chain(urgent).min()
     }
 
     /// Something goes on, or may start now.

@@ -45,6 +45,10 @@ impl State {
         let due = |(run, going): (&RunId, &Going)| (going.step.deadline()? <= now.mono).then_some(*run);
         let due: Vec<RunId> = self.errands.going.iter().filter_map(due).collect();
         due.into_iter().for_each(|run| self.meet_errand_deadline(run, now));
+        while let Some(waiting) = self.errands.expire(now.mono) {
+            let going = Going { of: Some(waiting), step: Step::WillNotDie, output: None };
+            self.report(Some(going), ErrandEnd::Waited, now);
+        }
         while self.errands_go()
             && let Some(waiting) = self.errands.take(now.mono)
         {

@@ -147,6 +147,17 @@ fn i116_an_urgent_one_goes_first_is_tried_once_and_starves_nobody() {
 }
 
 #[test]
+fn i116_an_urgent_one_waits_no_longer_than_its_timeout() {
+    let mut world = ordered(PLACES, true);
+    assert_eq!(world.errands().len(), PLACES - 1);
+    world.pass(9);
+    assert_eq!(world.reports, []);
+    world.pass(1);
+    assert_eq!((world.reports.len(), world.reports[0].end), (1, ErrandEnd::Waited));
+    assert!(!world.reports[0].again && world.errands().len() == PLACES - 1);
+}
+
+#[test]
 fn i116_the_queue_is_bounded_in_number_and_bytes() {
     let mut world = World::new();
     let taken = |world: &mut World, urgent| (0..2 * WAITING).filter(|_| world.order(urgent).is_ok()).count();
