@@ -121,7 +121,7 @@ pub(super) fn read(file: &str, text: &str, standing: &Standing) -> Result<(Confi
         bk_cloud_id: crond::number(r, fields.get("bk_cloud_id")),
         beat: crond::beat(r, fields.get("bk_monitor_beat")),
         pid_path: crond::text(r, fields.get("pid_path")).map(PathBuf::from),
-        jobs_config: crond::text(r, fields.get("jobs_config")).map(PathBuf::from),
+        jobs_config: absolute(r, fields.get("jobs_config")),
         identity: Identity {
             bk_biz_id: crond::number(r, fields.get("bk_biz_id")),
             immute_domain: crond::text(r, fields.get("immute_domain")),
