@@ -17,5 +17,6 @@ pub mod run;
 pub mod warden;
 pub mod wire;
 pub mod sink;
+pub mod beat;
 pub mod api;
 pub mod cli;

@@ -491,3 +491,22 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn robfigs_own_sets() {
+    let masks = |text: &str| parse(text, Dialect::Robfig).robfig_masks();
+    let star = 1u64 << 63;
+    // As the running original lists them.
+    let every_five =
+        [1, 37191016277640225, 9223372036871553023, 9223372041149743102, 9223372036854783998, 9223372036854775935];
+    assert_eq!(masks("*/5 * * * *"), Some(every_five));
+    assert_eq!(masks("CRON_TZ=Europe/Berlin  0 */5 ? * * ?"), Some(every_five));
+    assert_eq!(masks("@weekly").map(|masks| [masks[0], masks[1], masks[2], masks[5]]), Some([1, 1, 1, 1]));
+    assert_eq!(
+        masks("0 5 */1 */2 1-3").map(|masks| masks[3..].to_vec()),
+        Some(vec![0xffff_fffe | star, 0b1010_1010_1010, 0b1110,])
+    );
+    assert_eq!(masks("@every 5m"), None);
+    assert_eq!(parse("@every 1m30s", Dialect::Robfig).period(), Some(90));
+    assert_eq!(parse("*/5 * * * *", Dialect::Vixie).robfig_masks(), None, "its days mean something else");
+}

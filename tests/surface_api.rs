@@ -21,13 +21,13 @@ fn every_route_answers() {
     let daemon = Daemon::start();
     for route in ROUTES {
         let path = route.path.replace("NAME", "backup").replace("ID", &RunId(7).to_string());
-        let (status, body) = daemon.ask(route.method, &format!("/rotad/v1{path}"));
+        let query = if route.query.contains(&"schedule=TEXT") { "?schedule=%40daily" } else { "" };
+        let (status, body) = daemon.ask(route.method, &format!("/rotad/v1{path}{query}"));
         assert!(matches!(status, 200 | 202), "{} {path}: {status} {body}", route.method);
         for line in body.lines().filter(|line| line.starts_with('{')) {
             json(line);
         }
-        let wrong = if route.method == "GET" { "DELETE" } else { "GET" };
-        assert_eq!(daemon.ask(wrong, &format!("/rotad/v1{path}")).0, 405, "{path}");
+        assert_eq!(daemon.ask("PATCH", &format!("/rotad/v1{path}")).0, 405, "{path}");
     }
 }
 
@@ -40,11 +40,14 @@ fn refusals_have_one_shape() {
         ("POST", "/rotad/v1/jobs/nope/run?follow=1", 404, "no-such-job"),
         ("GET", "/rotad/v1/runs/0000000000000", 404, "no-such-run"),
         ("POST", "/rotad/v1/jobs/busy/run", 409, "overlap"),
-        ("GET", "/", 404, "no-such-route"),
+        ("GET", "/rotad/v1", 404, "no-such-route"),
+        ("POST", "/rotad/v1/jobs/nope/disable", 404, "no-such-job"),
+        ("DELETE", "/rotad/v1/jobs/nope", 404, "no-such-job"),
+        ("POST", "/rotad/v1/jobs/backup/pause?until=2001-01-01T00:00:00Z", 400, "bad-query"),
         ("GET", "/rotad/v1/jobs/..%2f..%2fetc%2fpasswd", 400, "bad-name"),
         ("GET", "/rotad/v1/jobs/%252e%252e%252f", 404, "no-such-job"),
         ("GET", "/rotad/v1/jobs/../../../etc/passwd", 404, "no-such-route"),
-        ("PUT", "/rotad/v1/jobs/backup", 405, "wrong-method"),
+        ("PATCH", "/rotad/v1/jobs/backup", 405, "wrong-method"),
     ] {
         let (is, body) = daemon.ask(method, path);
         let body = json(&body);

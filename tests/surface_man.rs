@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use rotad::api::crond;
 use rotad::api::route::ROUTES;
 use rotad::cli::Exit;
 
@@ -64,14 +65,17 @@ fn every_verb_and_every_flag() {
 #[test]
 fn every_route_and_its_parameters() {
     let page = page("rotad.8");
-    let listed = page.lines().filter(|line| line.starts_with(".It Ic GET") || line.starts_with(".It Ic POST"));
-    assert_eq!(listed.count(), ROUTES.len());
-    for route in ROUTES {
-        let path = route.path.replace("NAME", " Ns Ar NAME Ns ").replace("ID", " Ns Ar ID Ns ");
-        let path = path.strip_suffix(" Ns ").unwrap_or(&path);
-        let part = part(&page, &format!(".It Ic {} No {path}\n", route.method), ".It");
-        for parameter in route.query {
-            assert!(part.contains(parameter), "{} {}: {parameter}", route.method, route.path);
+    let verbs = ["GET", "POST", "PUT", "DELETE"];
+    let listed = page.lines().filter(|line| verbs.iter().any(|verb| line.starts_with(&format!(".It Ic {verb} No /"))));
+    assert_eq!(listed.count(), ROUTES.len() + crond::ROUTES.len());
+    let own = ROUTES.iter().map(|route| (route.method, route.path, route.query));
+    let crond = crond::ROUTES.iter().map(|route| (route.method, route.path, route.query));
+    for (method, path, query) in own.chain(crond) {
+        let shown = path.replace("NAME", " Ns Ar NAME Ns ").replace("ID", " Ns Ar ID Ns ");
+        let shown = shown.strip_suffix(" Ns ").unwrap_or(&shown);
+        let part = part(&page, &format!(".It Ic {method} No {shown}\n"), ".It");
+        for parameter in query {
+            assert!(part.contains(parameter), "{method} {path}: {parameter}");
         }
     }
 }

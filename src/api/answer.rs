@@ -28,9 +28,13 @@ impl Problem {
     }
 
     /// The stable word.
-    #[cfg(test)]
     pub fn code(&self) -> &str {
         &self.refusal.code
+    }
+
+    /// The sentence.
+    pub fn message(&self) -> &str {
+        &self.refusal.message
     }
 
     /// The HTTP status.
@@ -39,12 +43,15 @@ impl Problem {
     }
 }
 
-/// A refusal of the engine: what is unknown is 404, what will pass by itself 503, the rest stands against the state, 409.
+/// A refusal of the engine: what is unknown is 404, what is no definition 422, what the machine did not do 500, what will
+/// pass by itself 503, the rest stands against the state, 409.
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let status = match refusal.code.as_str() {
             "no-such-job" | "no-such-run" => 404,
-            "limit" | "stopping" => 503,
+            "bad-job" | "bad-schedule" => 422,
+            "not-written" => 500,
+            "busy" | "limit" | "stopping" => 503,
             _ => 409,
         };
         Self { status, refusal }
@@ -52,9 +59,13 @@ impl From<Refusal> for Problem {
 }
 
 /// An answer with a body of known length.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Answer {
     status: u16,
+    /// Empty: not said.
+    content_type: &'static str,
+    /// Where to go instead; empty: nowhere.
+    location: String,
     body: Vec<u8>,
 }
 
@@ -70,6 +81,16 @@ struct Stopping {
 }
 
 impl Answer {
+    /// These bytes.
+    pub fn new(status: u16, content_type: &'static str, body: Vec<u8>) -> Self {
+        Self { status, content_type, location: String::new(), body }
+    }
+
+    /// With a place to go to instead.
+    pub fn location(self, location: String) -> Self {
+        Self { location, ..self }
+    }
+
     /// What was asked for.
     pub fn ok(view: &impl Serialize) -> Self {
         Self::json(200, view)
@@ -89,14 +110,12 @@ impl Answer {
         match serde_json::to_vec(body) {
             Ok(mut body) => {
                 body.push(b'\n');
-                Self { status, body }
+                Self::new(status, "application/json", body)
             }
             Err(error) => {
                 tracing::error!(%error, "an answer could not be written as JSON");
-                Self {
-                    status: 500,
-                    body: b"{\"code\":\"internal\",\"message\":\"see the journal\",\"hint\":null}\n".into(),
-                }
+                let body = b"{\"code\":\"internal\",\"message\":\"see the journal\",\"hint\":null}\n";
+                Self::new(500, "application/json", body.into())
             }
         }
     }
@@ -104,7 +123,12 @@ impl Answer {
     /// Head and body.
     pub fn bytes(&self) -> Vec<u8> {
         let length = self.body.len();
-        let mut whole = head(self.status, "application/json", &format!("Content-Length: {length}\r\n")).into_bytes();
+        let location = match self.location.as_str() {
+            "" => String::new(),
+            location => format!("Location: {location}\r\n"),
+        };
+        let more = format!("{location}Content-Length: {length}\r\n");
+        let mut whole = head(self.status, self.content_type, &more).into_bytes();
         whole.extend_from_slice(&self.body);
         whole
     }
@@ -122,11 +146,13 @@ impl From<Problem> for Answer {
     }
 }
 
-/// A status line and headers, with `more` among them.
+/// A status line and headers, with `more` among them. An empty content type is not said.
 pub fn head(status: u16, content_type: &str, more: &str) -> String {
     let reason = match status {
         200 => "OK",
         202 => "Accepted",
+        301 => "Moved Permanently",
+        307 => "Temporary Redirect",
         400 => "Bad Request",
         403 => "Forbidden",
         404 => "Not Found",
@@ -136,14 +162,19 @@ pub fn head(status: u16, content_type: &str, more: &str) -> String {
         411 => "Length Required",
         413 => "Content Too Large",
         421 => "Misdirected Request",
+        422 => "Unprocessable Content",
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",
         503 => "Service Unavailable",
         505 => "HTTP Version Not Supported",
         _ => "Status",
     };
+    let content_type = match content_type {
+        "" => String::new(),
+        content_type => format!("Content-Type: {content_type}\r\n"),
+    };
     format!(
-        "HTTP/1.1 {status} {reason}\r\nContent-Type: {content_type}\r\nCache-Control: no-store\r\n\
+        "HTTP/1.1 {status} {reason}\r\n{content_type}Cache-Control: no-store\r\n\
          X-Content-Type-Options: nosniff\r\n{more}Connection: close\r\n\r\n"
     )
 }

@@ -37,7 +37,7 @@ use super::private::Door;
 use crate::warden::sys;
 
 /// Most requests at once.
-const MAX_REQUESTS: usize = 128;
+const MAX_REQUESTS: usize = 256;
 /// Where few descriptors may be open, one in so many is for requests: the others are for the jobs' pipes, and without
 /// those the link to the warden breaks (fault H113). A request takes up to four.
 const DESCRIPTORS_FOR_ONE: u64 = 4;

@@ -15,7 +15,10 @@
 mod admission;
 mod answer;
 mod ask;
+pub mod crond;
 mod gate;
+mod given;
+pub mod openapi;
 mod guard;
 mod head;
 mod inflow;
@@ -34,6 +37,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::thread;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use crate::conf::Config;
@@ -42,6 +46,7 @@ use crate::sink::Tails;
 use admission::{Admission, Names};
 use answer::Answer;
 use ask::Engine;
+use crond::Places;
 use gate::Gate;
 use peer::{Asked, Peer};
 use private::Door;
@@ -61,7 +66,7 @@ pub fn serve(
 ) -> io::Result<()> {
     let (server, door) = open()?;
     let door = Arc::new(RwLock::new(door));
-    let endpoint = Arc::new(Endpoint { engine: Engine::new(requests), tails });
+    let endpoint = Arc::new(Endpoint { engine: Engine::new(requests), tails, places: Places::of(config) });
     Gate::new(Admission::new(Names::of(config)), Arc::clone(&door)).start(unix, ports)?;
     thread::Builder::new().name("api".into()).spawn(move || {
         let mut server = server;
@@ -97,6 +102,7 @@ fn reopen(door: &RwLock<Door>) -> tiny_http::Server {
 struct Endpoint {
     engine: Engine,
     tails: Tails,
+    places: Places,
 }
 
 /// One thread a request; the gate bounds how many there are. Comes back when the library no longer takes connections, as
@@ -138,7 +144,7 @@ impl Endpoint {
     fn reply(&self, asked: &Asked<'_>) -> Result<Reply, answer::Problem> {
         match asked.url.starts_with(route::BASE) {
             true => self.carry_out(route::route(asked)?, asked.peer),
-            false => Err(route::unknown()),
+            false => Ok(Reply::Whole(crond::answer(asked, &self.engine, &self.places))),
         }
     }
 
@@ -155,6 +161,15 @@ impl Endpoint {
             Call::Reload => whole(Answer::ok(&engine.ask(Request::Reload)?)),
             Call::StopJob(name) => whole(Answer::stopping(&engine.ask(|reply| Request::StopJob(name, reply))?)),
             Call::StopRun(run) => whole(Answer::stopping(&engine.ask(|reply| Request::StopRun(run, reply))?)),
+            Call::Edit { change, permanent } => {
+                let edit = engine::Edit { change, permanent, by: peer.to_string() };
+                whole(Answer::ok(&engine.ask(|reply| Request::Edit(edit, reply))?))
+            }
+            Call::Text(name) => whole(Answer::ok(&engine.ask(|reply| Request::Text(name, reply))?)),
+            Call::Pause { name, end, reason } => {
+                let (until, by) = (end.from(Timestamp::now())?, peer.to_string());
+                whole(Answer::ok(&engine.ask(|reply| Request::Pause { name, until, reason, by, reply })?))
+            }
             Call::Start { name, follow } => {
                 let job = name.clone();
                 let run = engine.ask(|reply| Request::Start { name, by: peer.to_string(), reply })?;

@@ -14,7 +14,8 @@ pub enum Right {
 }
 
 impl Right {
-    fn word(self) -> &'static str {
+    /// In heads and documents.
+    pub fn word(self) -> &'static str {
         match self {
             Self::Read => "read",
             Self::Change => "change",

@@ -3,20 +3,25 @@
 //! A path is split at `/` first, and each segment percent-decoded once and parsed to the type its place wants. So `..%2f`
 //! is no way up and a doubly encoded name is simply another name.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
+
 use super::answer::Problem;
+use super::given::Given;
+pub use super::given::percent_encode;
 use super::peer::{Asked, Right};
+use crate::engine::Change;
 use crate::job::JobName;
 use crate::wire::RunId;
 
 /// Where all routes begin.
 pub const BASE: &str = "/rotad/v1";
-/// Most runs of a job whose output is given at once.
-const MAX_RUNS: usize = 100;
 
 /// A route, for tables and documentation.
 #[derive(Debug, Clone, Copy)]
 pub struct Route {
-    /// `GET` asks, `POST` wishes.
+    /// `GET` asks, the others wish.
     pub method: &'static str,
     /// What a peer must be allowed.
     pub right: Right,
@@ -24,9 +29,13 @@ pub struct Route {
     pub path: &'static str,
     /// Parameters that it takes, as `key=value`.
     pub query: &'static [&'static str],
+    /// The shape of its body; empty: none.
+    pub body: &'static str,
+    /// The shape of its answer.
+    pub gives: &'static str,
     /// What it does.
     pub summary: &'static str,
-    call: fn(&Given<'_>) -> Result<Call, Problem>,
+    call: Read,
 }
 
 /// What may be asked for.
@@ -75,57 +84,105 @@ pub enum Call {
     Findings,
     /// Read `conf.d` anew.
     Reload,
+    /// Change a definition.
+    Edit {
+        /// What of it.
+        change: Change,
+        /// In its file too.
+        permanent: bool,
+    },
+    /// The text that defines a job.
+    Text(JobName),
+    /// Let no slot run for a while.
+    Pause {
+        /// Of which job.
+        name: JobName,
+        /// How long.
+        end: End,
+        /// Why, for people.
+        reason: String,
+    },
+}
+
+/// When a pause is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// So long from now.
+    After(Duration),
+    /// At this instant.
+    At(Timestamp),
+    /// When the job is resumed.
+    Resumed,
+}
+
+impl End {
+    /// The instant, `None` when nobody knows it; refused when it has passed.
+    pub fn from(self, now: Timestamp) -> Result<Option<Timestamp>, Problem> {
+        let bad = |message: &str| Problem::new(400, "bad-query", message);
+        match self {
+            End::Resumed => Ok(None),
+            End::After(length) => now.checked_add(length).map(Some).map_err(|_| bad("the pause is too long")),
+            End::At(instant) if instant <= now => Err(bad("until has passed")),
+            End::At(instant) => Ok(Some(instant)),
+        }
+    }
 }
 
 /// Every route there is.
-pub const ROUTES: [Route; 11] = [
+pub const ROUTES: [Route; 18] = [
+    ask("/status", &[], "Status", "the daemon in a few numbers", |_| Ok(Call::Status)),
+    ask("/jobs", &[], "Jobs", "every job", |_| Ok(Call::Jobs)),
+    ask("/jobs/NAME", &[], "Job", "one job", |given| Ok(Call::Job(given.name()?))),
     Route {
-        method: "GET",
-        right: Right::Read,
-        path: "/status",
-        query: &[],
-        summary: "the daemon in a few numbers",
-        call: |_| Ok(Call::Status),
+        method: "PUT",
+        body: "JobFile",
+        ..wish(
+            "/jobs/NAME",
+            &["permanent=0"],
+            "Edited",
+            "make a job, or replace its whole definition, by the text of its file",
+            |given| {
+                let change = Change::Write { name: given.name()?, text: given.text()? };
+                Ok(Call::Edit { change, permanent: given.permanent()? })
+            },
+        )
     },
     Route {
-        method: "GET",
-        right: Right::Read,
-        path: "/jobs",
-        query: &[],
-        summary: "every job",
-        call: |_| Ok(Call::Jobs),
+        method: "DELETE",
+        ..wish("/jobs/NAME", &["permanent=0"], "Edited", "a job no more", |given| {
+            Ok(Call::Edit { change: Change::Delete(given.name()?), permanent: given.permanent()? })
+        })
     },
-    Route {
-        method: "GET",
-        right: Right::Read,
-        path: "/jobs/NAME",
-        query: &[],
-        summary: "one job",
-        call: |given| Ok(Call::Job(given.name()?)),
-    },
-    Route {
-        method: "POST",
-        right: Right::Change,
-        path: "/jobs/NAME/run",
-        query: &["follow=1"],
-        summary: "run a job now, and stream its output if asked to",
-        call: |given| Ok(Call::Start { name: given.name()?, follow: given.follow()? }),
-    },
-    Route {
-        method: "POST",
-        right: Right::Change,
-        path: "/jobs/NAME/stop",
-        query: &[],
-        summary: "stop every run of a job, and drop what waits in its queue",
-        call: |given| Ok(Call::StopJob(given.name()?)),
-    },
-    Route {
-        method: "GET",
-        right: Right::Read,
-        path: "/jobs/NAME/output",
-        query: &["follow=1", "runs=N", "lines=N"],
-        summary: "what the last run of a job printed, or the last N; then whatever its runs print",
-        call: |given| {
+    ask("/jobs/NAME/file", &[], "JobText", "the text that defines a job", |given| Ok(Call::Text(given.name()?))),
+    wish("/jobs/NAME/disable", &["permanent=0"], "Edited", "no slots until the job is resumed", |given| {
+        Ok(Call::Edit { change: Change::Disable(given.name()?), permanent: given.permanent()? })
+    }),
+    wish("/jobs/NAME/resume", &["permanent=0"], "Edited", "slots again, after disable or pause", |given| {
+        Ok(Call::Edit { change: Change::Resume(given.name()?), permanent: given.permanent()? })
+    }),
+    wish("/jobs/NAME/schedule", &["schedule=TEXT", "permanent=0"], "Edited", "another schedule", |given| {
+        let change = Change::Reschedule(given.name()?, given.schedule()?);
+        Ok(Call::Edit { change, permanent: given.permanent()? })
+    }),
+    wish(
+        "/jobs/NAME/pause",
+        &["for=DURATION", "until=TIME", "reason=TEXT"],
+        "Edited",
+        "no slots for a while, or until the job is resumed; runs go on",
+        |given| Ok(Call::Pause { name: given.name()?, end: given.end()?, reason: given.reason()? }),
+    ),
+    wish("/jobs/NAME/run", &["follow=1"], "Started", "run a job now, and stream its output if asked to", |given| {
+        Ok(Call::Start { name: given.name()?, follow: given.follow()? })
+    }),
+    wish("/jobs/NAME/stop", &[], "Stopping", "stop every run of a job, and drop what waits in its queue", |given| {
+        Ok(Call::StopJob(given.name()?))
+    }),
+    ask(
+        "/jobs/NAME/output",
+        &["follow=1", "runs=N", "lines=N"],
+        "Record",
+        "what the last run of a job printed, or the last N; then whatever its runs print",
+        |given| {
             Ok(Call::JobOutput {
                 name: given.name()?,
                 follow: given.follow()?,
@@ -133,48 +190,41 @@ pub const ROUTES: [Route; 11] = [
                 lines: given.lines()?,
             })
         },
-    },
-    Route {
-        method: "GET",
-        right: Right::Read,
-        path: "/runs/ID",
-        query: &[],
-        summary: "one run",
-        call: |given| Ok(Call::Run(given.run()?)),
-    },
-    Route {
-        method: "POST",
-        right: Right::Change,
-        path: "/runs/ID/stop",
-        query: &[],
-        summary: "stop one run",
-        call: |given| Ok(Call::StopRun(given.run()?)),
-    },
-    Route {
-        method: "GET",
-        right: Right::Read,
-        path: "/runs/ID/output",
-        query: &["follow=1", "lines=N"],
-        summary: "what a run printed, and prints until it is over",
-        call: |given| Ok(Call::RunOutput { run: given.run()?, follow: given.follow()?, lines: given.lines()? }),
-    },
-    Route {
-        method: "GET",
-        right: Right::Read,
-        path: "/findings",
-        query: &[],
-        summary: "the files of conf.d with something wrong or doubtful",
-        call: |_| Ok(Call::Findings),
-    },
-    Route {
-        method: "POST",
-        right: Right::Change,
-        path: "/reload",
-        query: &[],
-        summary: "read conf.d anew; answered once it is armed",
-        call: |_| Ok(Call::Reload),
-    },
+    ),
+    ask("/runs/ID", &[], "Run", "one run", |given| Ok(Call::Run(given.run()?))),
+    wish("/runs/ID/stop", &[], "Stopping", "stop one run", |given| Ok(Call::StopRun(given.run()?))),
+    ask(
+        "/runs/ID/output",
+        &["follow=1", "lines=N"],
+        "Record",
+        "what a run printed, and prints until it is over",
+        |given| Ok(Call::RunOutput { run: given.run()?, follow: given.follow()?, lines: given.lines()? }),
+    ),
+    ask("/findings", &[], "Findings", "the files of conf.d with something wrong or doubtful", |_| Ok(Call::Findings)),
+    wish("/reload", &[], "Status", "read conf.d anew; answered once it is armed", |_| Ok(Call::Reload)),
 ];
+
+type Read = fn(&Given<'_>) -> Result<Call, Problem>;
+
+const fn ask(
+    path: &'static str,
+    query: &'static [&'static str],
+    gives: &'static str,
+    summary: &'static str,
+    call: Read,
+) -> Route {
+    Route { method: "GET", right: Right::Read, path, query, body: "", gives, summary, call }
+}
+
+const fn wish(
+    path: &'static str,
+    query: &'static [&'static str],
+    gives: &'static str,
+    summary: &'static str,
+    call: Read,
+) -> Route {
+    Route { method: "POST", right: Right::Change, ..ask(path, query, gives, summary, call) }
+}
 
 /// There is nothing at this path.
 pub fn unknown() -> Problem {
@@ -183,7 +233,7 @@ pub fn unknown() -> Problem {
 
 /// Finds what is asked for below [`BASE`], and whether the peer may ask for it.
 pub fn route(asked: &Asked<'_>) -> Result<Call, Problem> {
-    let Asked { method, url, .. } = *asked;
+    let Asked { method, url, body, .. } = *asked;
     let (path, query) = url.split_once('?').unwrap_or((url, ""));
     let segments: Vec<&str> = path.strip_prefix(BASE).ok_or_else(unknown)?.split('/').collect();
     let here: Vec<&Route> = ROUTES.iter().filter(|route| route.fits(&segments)).collect();
@@ -196,7 +246,10 @@ pub fn route(asked: &Asked<'_>) -> Result<Call, Problem> {
             .hint(format!("use {}", methods.join(" or "))));
     };
     asked.peer.may(route.right)?;
-    let given = Given { segments, query: query.split('&').filter(|pair| !pair.is_empty()).collect() };
+    if route.body.is_empty() && !body.is_empty() {
+        return Err(Problem::new(413, "no-body", "this route takes no body").hint("send Content-Length: 0"));
+    }
+    let given = Given { body, segments, query: query.split('&').filter(|pair| !pair.is_empty()).collect() };
     if let Some(pair) = given.query.iter().find(|pair| !route.takes(pair)) {
         return Err(Problem::new(400, "bad-query", format!("this route does not take '{}'", pair.escape_debug())));
     }
@@ -214,80 +267,6 @@ impl Route {
         let key = |pair: &str| pair.split('=').next().map(str::to_owned);
         self.query.iter().any(|known| key(known) == key(pair))
     }
-}
-
-/// What a request gives besides its route.
-struct Given<'a> {
-    segments: Vec<&'a str>,
-    query: Vec<&'a str>,
-}
-
-impl Given<'_> {
-    /// The segment in the place of `NAME` or `ID`: always the third, counting the empty one before the first `/`.
-    fn subject(&self) -> Result<String, Problem> {
-        let segment = self.segments.get(2).copied().unwrap_or_default();
-        percent_decode(segment).ok_or_else(|| Problem::new(400, "bad-name", "the path is not percent-encoded UTF-8"))
-    }
-
-    fn name(&self) -> Result<JobName, Problem> {
-        JobName::parse(&self.subject()?).map_err(|error| Problem::new(400, "bad-name", error.to_string()))
-    }
-
-    fn run(&self) -> Result<RunId, Problem> {
-        RunId::parse(&self.subject()?)
-            .ok_or_else(|| Problem::new(400, "bad-run", "a run's id has 13 letters and digits"))
-    }
-
-    fn value(&self, key: &str) -> Option<&str> {
-        self.query.iter().rev().find_map(|pair| pair.strip_prefix(key)?.strip_prefix('='))
-    }
-
-    fn follow(&self) -> Result<bool, Problem> {
-        match self.value("follow") {
-            None | Some("0") => Ok(false),
-            Some("1") => Ok(true),
-            Some(_) => Err(Problem::new(400, "bad-query", "follow is 0 or 1")),
-        }
-    }
-
-    fn lines(&self) -> Result<Option<usize>, Problem> {
-        let bad = |_| Problem::new(400, "bad-query", "lines is a number");
-        self.value("lines").map(|lines| lines.parse().map_err(bad)).transpose()
-    }
-
-    fn runs(&self) -> Result<usize, Problem> {
-        let bad = || Problem::new(400, "bad-query", format!("runs is a number from 0 to {MAX_RUNS}"));
-        let runs = self.value("runs").map_or(Ok(1), str::parse).map_err(|_| bad())?;
-        if runs <= MAX_RUNS { Ok(runs) } else { Err(bad()) }
-    }
-}
-
-/// A segment with its `%XX` resolved, once; `None` when one is malformed or the whole is not UTF-8.
-fn percent_decode(segment: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(segment.len());
-    let mut rest = segment.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'%' => {
-                let mut digit = || char::from(rest.next()?).to_digit(16);
-                u8::try_from(digit()? * 16 + digit()?).ok()?
-            }
-            byte => byte,
-        });
-    }
-    String::from_utf8(bytes).ok()
-}
-
-/// A job's name as a segment of a path.
-pub fn percent_encode(name: &str) -> String {
-    let mut segment = String::with_capacity(name.len());
-    for byte in name.bytes() {
-        match byte {
-            byte if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => segment.push(char::from(byte)),
-            byte => segment.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    segment
 }
 
 #[cfg(test)]
@@ -319,6 +298,8 @@ mod tests {
     #[test]
     fn calls_that_are_understood() {
         let run = RunId(77);
+        let edit = |change, permanent| Call::Edit { change, permanent };
+        let pause = |end, reason: &str| Call::Pause { name: name("a"), end, reason: reason.into() };
         for (method, path, call) in [
             ("GET", "/status".to_owned(), Call::Status),
             ("GET", "/jobs".into(), Call::Jobs),
@@ -336,6 +317,27 @@ mod tests {
             ("GET", format!("/runs/{run}"), Call::Run(run)),
             ("POST", format!("/runs/{run}/stop"), Call::StopRun(run)),
             ("GET", format!("/runs/{run}/output"), Call::RunOutput { run, follow: false, lines: None }),
+            ("PUT", "/jobs/a".into(), edit(Change::Write { name: name("a"), text: String::new() }, true)),
+            ("DELETE", "/jobs/a?permanent=0".into(), edit(Change::Delete(name("a")), false)),
+            ("GET", "/jobs/a/file".into(), Call::Text(name("a"))),
+            ("POST", "/jobs/a/disable".into(), edit(Change::Disable(name("a")), true)),
+            ("POST", "/jobs/a/resume?permanent=1".into(), edit(Change::Resume(name("a")), true)),
+            (
+                "POST",
+                "/jobs/a/schedule?schedule=%2a/5+*%20*%20*%20*".into(),
+                edit(Change::Reschedule(name("a"), "*/5+* * * *".into()), true),
+            ),
+            ("POST", "/jobs/a/pause".into(), pause(End::Resumed, "")),
+            (
+                "POST",
+                "/jobs/a/pause?for=1h30m&reason=a%20b".into(),
+                pause(End::After(Duration::from_secs(5400)), "a b"),
+            ),
+            (
+                "POST",
+                "/jobs/a/pause?until=2030-01-01T08:00:00+08:00".into(),
+                pause(End::At("2030-01-01T00:00:00Z".parse().unwrap()), ""),
+            ),
             ("GET", "/findings".into(), Call::Findings),
             ("POST", "/reload".into(), Call::Reload),
         ] {
@@ -361,7 +363,17 @@ mod tests {
             ("GET", "/rotad/v1/jobs/%+1", 400, "bad-name"),
             ("GET", "/rotad/v1/runs/x", 400, "bad-run"),
             ("GET", "/rotad/v1/runs/..%2f..%2fetc%2f", 400, "bad-run"),
-            ("PUT", "/rotad/v1/jobs/a", 405, "wrong-method"),
+            ("PATCH", "/rotad/v1/jobs/a", 405, "wrong-method"),
+            ("PUT", "/rotad/v1/jobs/..%2fa", 400, "bad-name"),
+            ("POST", "/rotad/v1/jobs/a/disable?permanent=yes", 400, "bad-query"),
+            ("POST", "/rotad/v1/jobs/a/schedule", 400, "bad-query"),
+            ("POST", "/rotad/v1/jobs/a/schedule?schedule=", 400, "bad-query"),
+            ("POST", "/rotad/v1/jobs/a/pause?for=0s", 400, "bad-query"),
+            ("POST", "/rotad/v1/jobs/a/pause?for=-1h", 400, "bad-query"),
+            ("POST", "/rotad/v1/jobs/a/pause?for=99999999h", 400, "bad-query"),
+            ("POST", "/rotad/v1/jobs/a/pause?for=1h&until=2030-01-01T00:00:00Z", 400, "bad-query"),
+            ("POST", "/rotad/v1/jobs/a/pause?until=tomorrow", 400, "bad-query"),
+            ("POST", "/rotad/v1/jobs/a/pause?reason=%0a", 400, "bad-query"),
             ("GET", "/rotad/v1/reload", 405, "wrong-method"),
             ("POST", "/rotad/v1/status", 405, "wrong-method"),
             ("GET", "/rotad/v1/status?x=1", 400, "bad-query"),
@@ -373,6 +385,33 @@ mod tests {
             let problem = route(method, url).unwrap_err();
             assert_eq!((problem.status(), problem.code()), (status, code), "{method} {url}");
         }
+    }
+
+    #[test]
+    fn bodies_go_where_a_file_is_wanted_and_nowhere_else() {
+        let peer = Peer { uid: 0, right: Right::Change };
+        let ask = |method, path: &str, body: &[u8]| {
+            super::route(&Asked { method, url: &format!("{BASE}{path}"), body, peer })
+        };
+        let change = Change::Write { name: name("a"), text: "command: x".into() };
+        assert_eq!(ask("PUT", "/jobs/a", b"command: x"), Ok(Call::Edit { change, permanent: true }));
+        for (method, path, body, status) in [
+            ("POST", "/reload", &b"{}"[..], 413),
+            ("PUT", "/jobs/a", b"\xff", 400),
+            ("PUT", "/jobs/a", &[b' '; (64 << 10) + 1], 413),
+        ] {
+            assert_eq!(ask(method, path, body).unwrap_err().status(), status, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn a_pause_ends_later_than_it_begins() {
+        let now = Timestamp::UNIX_EPOCH;
+        let second = Duration::from_secs(1);
+        assert_eq!(End::After(second).from(now), Ok(Some(now + second)));
+        assert_eq!(End::Resumed.from(now), Ok(None));
+        assert_eq!(End::At(now).from(now).unwrap_err().code(), "bad-query");
+        assert_eq!(End::After(second).from(Timestamp::MAX).unwrap_err().code(), "bad-query");
     }
 
     proptest! {

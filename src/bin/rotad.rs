@@ -10,6 +10,6 @@ fn main() -> ExitCode {
     if args.engine {
         rotad::engine::run(rotad::warden::sys::own(3))
     } else {
-        rotad::warden::run(args.config.as_deref())
+        rotad::warden::run(args.config.as_deref(), args.without_heart_beat)
     }
 }

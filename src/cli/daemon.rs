@@ -13,6 +13,9 @@ pub struct Args {
     /// The configuration, a rotad.yaml(5) [default: /etc/rotad/rotad.yaml]
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Send no heartbeat to bk-monitor; see BEATS
+    #[arg(long)]
+    pub without_heart_beat: bool,
     /// Be the engine of the warden at the other end of descriptor 3
     #[arg(long, hide = true, conflicts_with = "config")]
     pub engine: bool,

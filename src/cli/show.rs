@@ -12,7 +12,7 @@ use super::socket::Place;
 use super::term::{Term, print, visible};
 use super::{Error, Exit, completions, list, outcome, when};
 use crate::api::route::percent_encode;
-use crate::engine::{JobView, RunView, Verdict, VerdictView};
+use crate::engine::{JobView, Pause, RunView, Verdict, VerdictView};
 
 /// Arguments of `rota show`.
 #[derive(Debug, clap::Args)]
@@ -50,6 +50,9 @@ fn text(term: &Term, job: &JobView, files: &[File], now: Timestamp) -> String {
     line("job", job.name.as_str());
     let (state, colour) = list::state(job);
     line("state", &term.paint(colour, &state));
+    if let Some(pause) = &job.pause {
+        line("paused", &paused(pause, now));
+    }
     let broken = if job.broken { " (broken: this is its last good definition)" } else { "" };
     line("file", &format!("{}{broken}", visible(&job.file)));
     line("command", &command(&job.command));
@@ -57,7 +60,8 @@ fn text(term: &Term, job: &JobView, files: &[File], now: Timestamp) -> String {
     if let Some(schedule) = &job.schedule {
         let more: Vec<String> = [&job.dialect, &job.timezone].into_iter().flatten().map(|text| visible(text)).collect();
         line("schedule", &format!("{} ({})", visible(schedule), more.join(", ")));
-        line("next", &job.next.map_or_else(|| "never".into(), |at| when::both(at, now)));
+        let never = if job.pause.is_some() { "when it is resumed" } else { "never" };
+        line("next", &job.next.map_or_else(|| never.into(), |at| when::both(at, now)));
     }
     line("overlap", &format!("{:?}", job.on_overlap).to_lowercase());
     for (key, value) in &job.labels {
@@ -75,6 +79,18 @@ fn text(term: &Term, job: &JobView, files: &[File], now: Timestamp) -> String {
     for finding in files.iter().filter(|file| file.job.as_ref() == Some(&job.name)).flat_map(|file| &file.findings) {
         text.push('\n');
         text.push_str(&finding.text(term));
+    }
+    text
+}
+
+fn paused(pause: &Pause, now: Timestamp) -> String {
+    let until = pause.until.map_or_else(|| "until it is resumed".into(), |at| format!("until {}", when::both(at, now)));
+    let mut text = format!("{until}, since {}", when::local(pause.since, now));
+    if !pause.by.is_empty() {
+        let _ = write!(text, ", by {}", visible(&pause.by));
+    }
+    if !pause.reason.is_empty() {
+        let _ = write!(text, ": {}", visible(&pause.reason));
     }
     text
 }

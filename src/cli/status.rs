@@ -44,7 +44,8 @@ pub fn text(term: &Term, status: &StatusView, now: Timestamp) -> String {
     if status.stopping {
         line("state", &term.paint(Colour::Yellow, "stopping: nothing more is started"));
     }
-    line("jobs", &format!("{} ({} disabled), {} running", status.jobs, status.disabled, status.running));
+    let paused = if status.paused > 0 { format!(", {} paused", status.paused) } else { String::new() };
+    line("jobs", &format!("{} ({} disabled{paused}), {} running", status.jobs, status.disabled, status.running));
     match &status.next {
         Some((job, at)) => line("next", &format!("{job} at {}", when::both(*at, now))),
         None => line("next", "nothing is due"),
@@ -54,6 +55,21 @@ pub fn text(term: &Term, status: &StatusView, now: Timestamp) -> String {
     if status.output_dropped > 0 {
         let dropped = format!("{} bytes of output were not kept", status.output_dropped);
         line("output", &term.paint(Colour::Yellow, &dropped));
+    }
+    if let Some(beats) = &status.beats {
+        let mut said = format!("{} sent", beats.sent);
+        for (number, word) in [(beats.failed, "tries failed"), (beats.given_up, "given up"), (beats.dropped, "dropped")]
+        {
+            if number > 0 {
+                said.push_str(&format!(", {number} {word}"));
+            }
+        }
+        match &beats.failing {
+            Some(why) => {
+                line("beats", &term.paint(Colour::Red, &visible(&format!("{said}; they do not go out: {why}"))))
+            }
+            None => line("beats", &said),
+        }
     }
     if status.engine_restarts > 0 {
         line(

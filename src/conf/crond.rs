@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::jobs_config::Identity;
 use super::keys::KEYS;
 use super::yaml::key::below;
 use super::yaml::{Field, Reader};
@@ -23,6 +24,8 @@ pub struct Crond {
     pub pid_path: Option<PathBuf>,
     /// mysql-crond's one file of jobs.
     pub jobs_config: Option<PathBuf>,
+    /// What holds where there is no `jobs_config` that says it.
+    pub identity: Identity,
 }
 
 /// `bk_monitor_beat`.
@@ -40,6 +43,8 @@ pub struct Beat {
     pub beat_path: Option<PathBuf>,
     /// The agent's socket.
     pub agent_address: Option<PathBuf>,
+    /// `--without-heart-beat` of the command line: no key.
+    pub without_heart_beat: bool,
 }
 
 /// Where events or metrics go.
@@ -75,6 +80,7 @@ pub(super) fn beat(reader: &mut Reader<'_>, field: Option<Field<'_>>) -> Option<
         custom_metrics: channel(reader, fields.get("custom_metrics")),
         beat_path: text(reader, fields.get("beat_path")).map(PathBuf::from),
         agent_address: text(reader, fields.get("agent_address")).map(PathBuf::from),
+        without_heart_beat: false,
     })
 }
 

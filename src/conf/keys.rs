@@ -131,31 +131,66 @@ static LOG: &[Group] = &[
 const NUMBER: Value = Whole(i64::MIN, i64::MAX);
 
 static CROND: &[Key] = &[
-    Key::new("ip", Any, "Address of this machine.").example("10.0.0.1"),
-    Key::new("bk_cloud_id", NUMBER, "Cloud area of this machine.").example("0"),
-    Key::new("bk_monitor_beat", Keys(BEAT), "How beats are sent.").example("{beat_path: /usr/local/gse/bkmonitorbeat}"),
-    Key::new("pid_path", Any, "Directory of the pid file.").example("/home/mysql/mysql-crond"),
-    Key::new("jobs_config", Any, "The one file of jobs.").example("/home/mysql/mysql-crond/jobs-config.yaml"),
+    Key::new("ip", Any, "Address of this machine, as beats have it. Needed for beats.").example("10.0.0.1"),
+    Key::new("bk_cloud_id", NUMBER, "Cloud area of this machine.").default("0").example("0"),
+    Key::new("bk_biz_id", NUMBER, "Number of the business, a dimension of every beat. A file of jobs that says it too is \
+        believed first, as for the three keys below.")
+    .default("0")
+    .example("404"),
+    Key::new("immute_domain", Any, "A dimension of every beat, where it is given.").example("db.example.com"),
+    Key::new("machine_type", Any, "Another.").example("backend"),
+    Key::new("role", Any, "Another.").example("master"),
+    Key::new(
+        "bk_monitor_beat",
+        Keys(BEAT),
+        "How bk-monitor is told what happens; see rotad(8). Without it no beats are sent. Where a key that is needed is \
+         missing, that is told, and the daemon runs on without beats.",
+    )
+    .example("{beat_path: /usr/local/gse/bkmonitorbeat}"),
+    Key::new("pid_path", Any, "Directory of the pid file. Accepted, without effect: systemd knows the pid.")
+        .example("/home/mysql/mysql-crond"),
+    Key::new("jobs_config", Any, "The one file of jobs, read, watched and written beside `conf_d`: an absolute path. It may be \
+        empty or missing. Where it is given, a new permanent job goes there.")
+        .example("/home/mysql/mysql-crond/jobs-config.yaml"),
 ];
 
 static BEAT: &[Group] = &[Group {
     title: "",
     keys: &[
-        Key::new("inner_event_name", Any, "Name of the events.").example("mysql_crond_event"),
-        Key::new("inner_metrics_name", Any, "Name of the metrics.").example("mysql_crond_beat"),
-        Key::new("custom_event", Keys(CHANNEL), "Where events go.").example("{bk_data_id: 542898}"),
-        Key::new("custom_metrics", Keys(CHANNEL), "Where metrics go.").example("{bk_data_id: 543957}"),
-        Key::new("beat_path", Any, "The program that sends.").example("/usr/local/gse/bkmonitorbeat"),
-        Key::new("agent_address", Any, "The agent's socket.").example("/usr/local/gse/ipc.state.report"),
+        Key::new(
+            "beat_path",
+            Any,
+            "The program that sends them, bkmonitorbeat: an absolute path. It runs as `jobs_user`, who must be allowed to \
+             reach the agent. Needed.",
+        )
+        .example("/usr/local/gse/bkmonitorbeat"),
+        Key::new("agent_address", Any, "The agent's socket: an absolute path. Needed.")
+            .example("/usr/local/gse/ipc.state.report"),
+        Key::new("custom_event", Keys(CHANNEL), "Where events go; without it none are sent.")
+            .example("{bk_data_id: 542898}"),
+        Key::new(
+            "custom_metrics",
+            Keys(CHANNEL),
+            "Where metrics go, the heartbeat among them; without it none are sent. `message_kind` is `timeseries` by default.",
+        )
+        .example("{bk_data_id: 543957}"),
+        Key::new("inner_event_name", Any, "Name of the daemon's events.").default("mysql-crond-event").example("ours"),
+        Key::new("inner_metrics_name", Any, "Name of the heartbeat.").default("mysql_crond_heart_beat").example("ours"),
     ],
 }];
 
 static CHANNEL: &[Group] = &[Group {
     title: "",
     keys: &[
-        Key::new("bk_data_id", NUMBER, "Number of the data source.").example("542898"),
-        Key::new("access_token", Any, "Its key. Shown nowhere.").example("0123abcd"),
-        Key::new("report_type", Any, "`agent`.").example("agent"),
-        Key::new("message_kind", Any, "`event` or `timeseries`.").example("event"),
+        Key::new("bk_data_id", NUMBER, "Number of the data source, not 0. Needed.").example("542898"),
+        Key::new(
+            "access_token",
+            Any,
+            "Its key. rotad shows it nowhere, but bkmonitorbeat takes it as an argument, which every user of the machine can \
+             see while it runs. Needed.",
+        )
+        .example("0123abcd"),
+        Key::new("report_type", Any, "How it is reported.").default("agent").example("agent"),
+        Key::new("message_kind", Any, "`event` or `timeseries`.").otherwise("`event`").example("event"),
     ],
 }];

@@ -29,6 +29,7 @@ pub use config::{Config, DEFAULT_PATH, LogConfig, Reader};
 pub use crond::{Beat, Channel, Crond, Secret};
 pub use directory::{Change, Directory, Reading};
 pub use environment::{parse_environment, read_environment_file};
+pub use jobs_config::Identity;
 pub use load::{Loader, Looked, MAX_FILES, is_job_file};
 pub use open::{Opener, Path as DirectoryPath, open_in};
 pub use replace::{remove, replace, why_not_written};

@@ -12,6 +12,7 @@ use nix::sys::stat::{Mode, fstat};
 
 use super::config::{Config, Reader as ApiReader};
 use super::crond::{self, Crond};
+use super::jobs_config::Identity;
 use super::keys::{self, KEYS};
 use super::standing::Standing;
 use super::trust::{Trust, What};
@@ -98,7 +99,13 @@ pub(super) fn read(file: &str, text: &str, standing: &Standing) -> Result<(Confi
         bk_cloud_id: crond::number(r, fields.get("bk_cloud_id")),
         beat: crond::beat(r, fields.get("bk_monitor_beat")),
         pid_path: crond::text(r, fields.get("pid_path")).map(PathBuf::from),
-        jobs_config: crond::text(r, fields.get("jobs_config")).map(PathBuf::from),
+        jobs_config: absolute(r, fields.get("jobs_config")),
+        identity: Identity {
+            bk_biz_id: crond::number(r, fields.get("bk_biz_id")),
+            immute_domain: crond::text(r, fields.get("immute_domain")),
+            machine_type: crond::text(r, fields.get("machine_type")),
+            role: crond::text(r, fields.get("role")),
+        },
     });
     users(r, &mut config, standing, fields.get("jobs_user"), &root);
     let findings = reader.end()?;

@@ -17,7 +17,7 @@ impl Engine {
     /// Answers, or sees to it that somebody will. Who asked and no longer listens gets no answer.
     pub(super) fn answer(&mut self, request: Request) -> Result<bool, Broken> {
         match request {
-            Request::Status(reply) => drop(reply.send(Ok(self.state.show_status()))),
+            Request::Status(reply) => drop(reply.send(Ok(self.show_status()))),
             Request::Jobs(reply) => {
                 let mut jobs = self.state.show_jobs();
                 jobs.iter_mut().flat_map(|job| &mut job.running).for_each(|run| self.count_output(run));
@@ -58,6 +58,7 @@ impl Engine {
             }
             Request::Text(name, reply) => self.commands.send(Command::Text(name, reply)),
             Request::Reset(reply) => self.reload(Reload::Reset(reply)),
+            Request::Beat(beat, reply) => self.answer_beat(&beat, reply),
             Request::Quit(reply) => {
                 drop(reply.send(Ok(())));
                 self.quit.get_or_insert(Instant::now() + FAREWELL);

@@ -13,9 +13,11 @@
 //! takes over from what the warden has.
 
 mod ask;
+mod beats;
 mod boot;
 pub mod core;
 mod edits;
+mod errands;
 mod greet;
 mod journal;
 mod keep;
@@ -42,9 +44,9 @@ use std::sync::Arc;
 
 use crate::wire::Link;
 
-pub use request::{Change, Edit, Edited, Entry, Keys, Pause, Refusal, Reply, Request, Text};
+pub use request::{Beat, Change, Edit, Edited, Entry, Keys, Pause, Refusal, Reply, Request, Text};
 pub use tell::outcome_words;
-pub use view::{FileView, JobView, JournalView, Outcome, RunView, StatusView, Verdict, VerdictView};
+pub use view::{BeatsView, FileView, JobView, JournalView, Outcome, RunView, StatusView, Verdict, VerdictView};
 
 /// Threads that may wait for slow disks at once.
 const SLOW_THREADS: usize = 32;

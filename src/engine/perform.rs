@@ -37,12 +37,15 @@ impl Engine {
                 Effect::CloseOutput(run) => self.capture.close(run),
                 Effect::KeepPause(name, pause) => self.keeper.keep(name, pause),
                 Effect::AbandonOutput(run) => self.capture.abandon(run),
+                Effect::CloseErrand(run) => self.listening.close(run),
+                Effect::Reported(report) => self.hear_report(&report),
                 Effect::Tell(fact) => facts.push(*fact),
             }
         }
         if !facts.is_empty() {
             self.note(&facts);
             self.keep(&facts);
+            self.beat_facts(&facts);
             tell::tell(facts, &self.state, self.now().wall);
         }
         Ok(())

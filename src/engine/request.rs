@@ -61,8 +61,34 @@ pub enum Request {
     /// Forget every definition that was made with `permanent: false`, then read all files anew. Answered when it is armed;
     /// refused with `broken` (and the findings as sentence) when a file is broken – what can be armed is armed all the same.
     Reset(Reply<StatusView>),
+    /// Have a beat sent to bk-monitor. Answered once the beat program has taken it; it is tried once, the caller may repeat.
+    /// Refused with `beat-failed`, `no-beat` or `busy`.
+    Beat(Beat, Reply<()>),
     /// End the daemon, as `SIGTERM` does. Answered before it begins.
     Quit(Reply<()>),
+}
+
+/// A message to bk-monitor that a caller asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Beat {
+    /// Something happened.
+    Event {
+        /// Name of the event.
+        name: String,
+        /// For people.
+        content: String,
+        /// Laid over the daemon's own dimensions.
+        dimension: serde_json::Map<String, serde_json::Value>,
+    },
+    /// A number.
+    Metrics {
+        /// Name of the metric.
+        name: String,
+        /// What it is.
+        value: i64,
+        /// Laid over the daemon's own dimensions.
+        dimension: serde_json::Map<String, serde_json::Value>,
+    },
 }
 
 /// A change of a definition, and for how long.
@@ -179,7 +205,8 @@ pub type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
 pub struct Refusal {
     /// `no-such-job`, `no-such-run`, `overlap`, `limit`, `stopping`; of edits also `not-active`, `not-disabled`, `not-in-file`
     /// (a permanent edit of a job that stands in no file), `bad-job` (the definition is refused; the message has the findings),
-    /// `bad-schedule` (its schedule is), `not-written` (the file could not be written), `busy` (too many edits wait).
+    /// `bad-schedule` (its schedule is), `not-written` (the file could not be written), `busy` (too many edits wait);
+    /// of beats `beat-failed`, `no-beat` (none is configured), `busy` (too many wait).
     pub code: String,
     /// What is the matter.
     pub message: String,

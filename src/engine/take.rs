@@ -37,7 +37,9 @@ impl Engine {
     pub(super) fn take_update(&mut self, update: Update) -> Result<bool, Broken> {
         let Update { changes, files, watch, identity, complete, tokens, edited } = update;
         let had = self.edits.numbers(&edited, &self.state);
-        self.identity = identity.unwrap_or(std::mem::take(&mut self.identity));
+        if let Some(said) = identity {
+            self.beating.identify(said);
+        }
         tell::tell_files(&files);
         let watched = watch.map(Event::Watch);
         for event in [Event::Files(files), Event::Loaded { changes, complete }].into_iter().chain(watched) {
@@ -54,7 +56,7 @@ impl Engine {
         for token in tokens {
             match self.reloads.remove(&token) {
                 Some(Reload::Warden) => self.send(&ToWarden::Reloaded)?,
-                Some(Reload::Request(reply)) => drop(reply.send(Ok(self.state.show_status()))),
+                Some(Reload::Request(reply)) => drop(reply.send(Ok(self.show_status()))),
                 Some(Reload::Reset(reply)) => self.take_reset(reply)?,
                 None => {}
             }

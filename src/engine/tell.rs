@@ -36,6 +36,7 @@ fn tell_armed(armed: &[Fact], state: &State, now: Timestamp) {
         let word = if *changed { "changed" } else { "armed" };
         let when = match view.next {
             _ if !view.enable => "disabled".to_owned(),
+            _ if view.pause.is_some() => "paused".to_owned(),
             Some(next) => format!("next {} ({})", words::clock(next, now), words::ahead(next, now)),
             None if view.schedule.is_none() => "runs when asked to".to_owned(),
             None => "never due".to_owned(),
@@ -106,6 +107,9 @@ fn tell_one(fact: &Fact, now: Timestamp) {
         Fact::Adopted { job, run } => tracing::info!(%job, %run, code = "adopted", "{job} (run {run}) goes on"),
         Fact::Strange(run) => {
             tracing::warn!(%run, code = "adopted", "run {run} was started by an engine of another version");
+        }
+        Fact::ErrandsLeft(count) => {
+            tracing::warn!(code = "errands-left", "{count} errands were still waiting when the daemon stopped");
         }
         Fact::Clock { jump, from, to } => {
             let (from, to) = (words::clock(*from, *to), words::clock(*to, *from));

@@ -11,9 +11,11 @@ use jiff::tz::TimeZone;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 
+use super::beats::Beating;
 use super::boot::Boot;
 use super::core::{Event, Now, Setting, State};
 use super::edits::Edits;
+use super::errands::Listening;
 use super::greet::Greeting;
 use super::keep::Keeper;
 use super::ledger::{Cut, Ledger};
@@ -25,7 +27,6 @@ use super::timer::Alarm;
 use super::view::StatusView;
 use super::{Broken, ready};
 use crate::api;
-use crate::conf::jobs_config::Identity;
 use crate::conf::{self, Command, Commands, Config, Policy, Trust, Update};
 use crate::run::{Capture, CaptureEvent};
 use crate::wire::{Link, Received, RunId, ToEngine, ToWarden};
@@ -51,14 +52,14 @@ pub struct Engine {
     pub(super) reloads: BTreeMap<u64, Reload>,
     /// Edits that are on their way.
     pub(super) edits: Edits,
-    /// What `jobs_config` says of the machine.
-    pub(super) identity: Identity,
     /// The daemon is to end, as soon as whoever asked for it knows.
     pub(super) quit: Option<Instant>,
     pub(super) commands: Commands,
-    pub(super) keeper: Keeper,
+    pub(super) listening: Listening,
     /// Where the TCP port goes, should the warden get it later.
     ports: mpsc::UnboundedSender<OwnedFd>,
+    pub(super) beating: Beating,
+    pub(super) keeper: Keeper,
     status: Status,
     asked: Asked,
     link: AsyncFd<Arc<Link>>,
@@ -74,7 +75,7 @@ pub struct Engine {
     /// Runs whose pipes came with their adoption.
     pub(super) piped: BTreeSet<RunId>,
     pub(super) ready: bool,
-    stopping: bool,
+    pub(super) stopping: bool,
     began: Instant,
     last_token: u64,
 }
@@ -159,10 +160,11 @@ impl Engine {
             capture,
             opener,
             trust,
+            listening: Listening::new(prepared.clone()),
+            beating: Beating::new(config.crond.as_ref(), welcome.started, now(began)),
             prepared,
             reloads: BTreeMap::new(),
             edits: Edits::default(),
-            identity: Identity::default(),
             quit: None,
             commands,
             keeper,
@@ -194,6 +196,7 @@ impl Engine {
             engine.adopt(adopt, fds)?;
         }
         engine.capture.adopted();
+        engine.check_beat_program();
         Ok(engine)
     }
 
@@ -217,6 +220,7 @@ impl Engine {
                 return Ok(());
             }
             self.step(Event::Wake)?;
+            self.pass_beats();
             self.outbox.flush().map_err(Broken::Link)?;
             self.settle()?;
         }
@@ -224,7 +228,8 @@ impl Engine {
 
     /// Waits for the first thing that happens. Nothing here wakes an idle engine.
     async fn wait(&mut self) -> Happened {
-        let mono = self.state.next_mono().map(|mono| self.began + mono);
+        let mono = self.state.next_mono().into_iter().chain(self.beating.due()).min();
+        let mono = mono.map(|mono| self.began + mono);
         let until = mono.into_iter().chain(self.status.due()).chain(self.quit).min();
         let sleep = async {
             match until {
@@ -272,9 +277,13 @@ impl Engine {
     fn obey(&mut self, message: ToEngine, fds: Vec<OwnedFd>) -> Result<(), Broken> {
         match message {
             ToEngine::Started { run, pid, at } => {
-                match (<[OwnedFd; 2]>::try_from(fds), self.piped.remove(&run)) {
-                    (Ok([stdout, stderr]), false) => self.capture.take(run, pid, stdout, stderr),
-                    _ => self.capture.lead(run, pid),
+                if self.state.is_errand(run) {
+                    self.listening.listen(run, fds);
+                } else {
+                    match (<[OwnedFd; 2]>::try_from(fds), self.piped.remove(&run)) {
+                        (Ok([stdout, stderr]), false) => self.capture.take(run, pid, stdout, stderr),
+                        _ => self.capture.lead(run, pid),
+                    }
                 }
                 self.step(Event::Started { run, pid, at })?;
             }

@@ -199,6 +199,9 @@ pub struct StatusView {
     pub output_dropped: u64,
     /// How `conf.d` is watched: `inotify`, or `polling` with the reason.
     pub watch: String,
+    /// How beats go out; absent where none are configured.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub beats: Option<BeatsView>,
     /// The daemon is stopping.
     pub stopping: bool,
     /// The journal that takes lines of jobs, where there is one.
@@ -214,4 +217,20 @@ pub struct JournalView {
     pub unit: Option<String>,
     /// Lines of jobs with `log: auto` go there.
     pub auto: bool,
+}
+
+/// How beats go out, counted since the engine started.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BeatsView {
+    /// Taken by the beat program.
+    pub sent: u64,
+    /// Tries that failed.
+    pub failed: u64,
+    /// Beats that were given up after the last try.
+    pub given_up: u64,
+    /// Beats that found no room in the queue.
+    pub dropped: u64,
+    /// Why the last try failed; absent once one has succeeded since.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub failing: Option<String>,
 }

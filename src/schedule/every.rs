@@ -32,6 +32,12 @@ pub(super) fn parse(word: Word, doubts: &mut Vec<Doubt>) -> Result<i64, Schedule
     Ok(seconds)
 }
 
+/// The same for a text by itself.
+pub(super) fn nanoseconds(text: &str) -> Result<i64, ScheduleError> {
+    let word = Word::new(text);
+    i64::try_from(duration(word)?).map_err(|_| word.error("the duration is too long"))
+}
+
 /// A Go duration in nanoseconds, within 64 bits.
 fn duration(word: Word) -> Result<i128, ScheduleError> {
     let invalid =

@@ -55,6 +55,11 @@ struct Inner {
     doubts: Box<[Doubt]>,
 }
 
+/// A Go duration (`1h30m`, `-1.5s`, `100us`) in nanoseconds.
+pub fn go_duration(text: &str) -> Result<i64, ScheduleError> {
+    every::nanoseconds(text)
+}
+
 /// What a text was found to mean.
 enum Rhythm {
     /// Wall times, and what becomes of them when clocks change.
@@ -133,6 +138,23 @@ impl Schedule {
     /// Whose rules the text follows.
     pub fn dialect(&self) -> Dialect {
         self.0.dialect
+    }
+
+    /// The period in seconds, of a schedule that has no other rule.
+    pub fn period(&self) -> Option<i64> {
+        match self.0.rhythm {
+            Rhythm::Every(seconds) => Some(seconds),
+            Rhythm::Calendar(..) | Rhythm::Reboot => None,
+        }
+    }
+
+    /// robfig's own sets, where its rules are followed and the text has fields: of second, minute, hour, day of month,
+    /// month and day of week. Bit i is set for the value i, bit 63 for a star.
+    pub fn robfig_masks(&self) -> Option<[u64; 6]> {
+        match self.0.rhythm {
+            Rhythm::Calendar(..) if self.0.dialect == Dialect::Robfig => robfig::masks(&self.0.text),
+            _ => None,
+        }
     }
 
     /// What is accepted in the text but seldom meant.

@@ -60,27 +60,65 @@ fn descriptor(word: Word, doubts: &mut Vec<Doubt>) -> Result<Rhythm, ScheduleErr
     if let Some(period) = word.text.strip_prefix("@every ") {
         return every::parse(word.from(word.text.len() - period.len()), doubts).map(Rhythm::Every);
     }
-    let fields = match word.text {
+    let Some(fields) = named(word.text) else {
+        let error = word.error(format!("{} is not a schedule that has a name", quote(word.text)));
+        return Err(if word.text == "@every" {
+            error.hint("`@every 5m`")
+        } else {
+            error.hint("one of @yearly, @monthly, @weekly, @daily, @hourly, `@every 5m`; in small letters")
+        });
+    };
+    self::fields(Word::new(fields), &mut Vec::new())
+}
+
+/// The fields for which a name stands.
+fn named(text: &str) -> Option<&'static str> {
+    Some(match text {
         "@yearly" | "@annually" => "0 0 0 1 1 *",
         "@monthly" => "0 0 0 1 * *",
         "@weekly" => "0 0 0 * * 0",
         "@daily" | "@midnight" => "0 0 0 * * *",
         "@hourly" => "0 0 * * * *",
-        _ => {
-            let error = word.error(format!("{} is not a schedule that has a name", quote(word.text)));
-            return Err(if word.text == "@every" {
-                error.hint("`@every 5m`")
-            } else {
-                error.hint("one of @yearly, @monthly, @weekly, @daily, @hourly, `@every 5m`; in small letters")
-            });
-        }
-    };
-    self::fields(Word::new(fields), &mut Vec::new())
+        _ => return None,
+    })
 }
 
 fn fields(text: Word, doubts: &mut Vec<Doubt>) -> Result<Rhythm, ScheduleError> {
+    let Lists { seconds, minutes, hours, doms, months, dows, days: words } = lists(text, doubts)?;
+    let mut days = DayUnion::new(months.set);
+    if doms.star || dows.star {
+        days.add(doms.set, dows.set);
+    } else {
+        days.add(doms.set, any_dow());
+        days.add(super::days::any_dom(), dows.set);
+        doubt_or(doubts, words.0, words.1);
+    }
+    let years = Years::Within(SEARCHED_YEARS);
+    let calendar = Calendar::new(minutes.set, hours.set, &days.boxes(), Seconds::Whole(seconds.set), years)
+        .ok_or_else(|| text.error("this schedule cannot be computed"))?;
+    Ok(Rhythm::Calendar(calendar, CLOCK_RULE))
+}
+
+struct List {
+    set: Set,
+    star: bool,
+}
+
+/// What the fields say.
+struct Lists<'a> {
+    seconds: List,
+    minutes: List,
+    hours: List,
+    doms: List,
+    months: List,
+    dows: List,
+    /// The words for the days of month and week.
+    days: (Word<'a>, Word<'a>),
+}
+
+fn lists<'a>(text: Word<'a>, doubts: &mut Vec<Doubt>) -> Result<Lists<'a>, ScheduleError> {
     let words = text.fields(|c| c.is_ascii_whitespace() || c == '\u{b}');
-    let (seconds, words) = match words.as_slice() {
+    let (seconds, [minutes, hours, doms, months, dows]) = match words.as_slice() {
         [] => return Err(text.error("the schedule is empty")),
         [minute, hour, dom, month, dow] => (None, [minute, hour, dom, month, dow]),
         [second, minute, hour, dom, month, dow] => (Some(second), [minute, hour, dom, month, dow]),
@@ -91,33 +129,31 @@ fn fields(text: Word, doubts: &mut Vec<Doubt>) -> Result<Rhythm, ScheduleError> 
         }
     };
     let mut field = |word: &Word, unit| list(*word, unit, doubts);
-    let seconds = match seconds {
-        Some(word) => field(word, &Unit::SECOND)?.set,
-        None => Set::one(0),
-    };
-    let minutes = field(words[0], &Unit::MINUTE)?.set;
-    let hours = field(words[1], &Unit::HOUR)?.set;
-    let doms = field(words[2], &Unit::DOM)?;
-    let months = field(words[3], &Unit::MONTH)?.set;
-    let dows = field(words[4], &Unit::DOW)?;
-
-    let mut days = DayUnion::new(months);
-    if doms.star || dows.star {
-        days.add(doms.set, dows.set);
-    } else {
-        days.add(doms.set, any_dow());
-        days.add(super::days::any_dom(), dows.set);
-        doubt_or(doubts, *words[2], *words[4]);
-    }
-    let years = Years::Within(SEARCHED_YEARS);
-    let calendar = Calendar::new(minutes, hours, &days.boxes(), Seconds::Whole(seconds), years)
-        .ok_or_else(|| text.error("this schedule cannot be computed"))?;
-    Ok(Rhythm::Calendar(calendar, CLOCK_RULE))
+    Ok(Lists {
+        seconds: match seconds {
+            Some(word) => field(word, &Unit::SECOND)?,
+            None => List { set: Set::one(0), star: false },
+        },
+        minutes: field(minutes, &Unit::MINUTE)?,
+        hours: field(hours, &Unit::HOUR)?,
+        doms: field(doms, &Unit::DOM)?,
+        months: field(months, &Unit::MONTH)?,
+        dows: field(dows, &Unit::DOW)?,
+        days: (*doms, *dows),
+    })
 }
 
-struct List {
-    set: Set,
-    star: bool,
+/// A good text as robfig's own sets of second, minute, hour, day of month, month and day of week: bit i is set for the
+/// value i, bit 63 for a star. `None` for a text without fields.
+pub(super) fn masks(text: &str) -> Option<[u64; 6]> {
+    let fields = match text.strip_prefix("TZ=").or_else(|| text.strip_prefix("CRON_TZ=")) {
+        Some(zone) => zone.split_once(' ')?.1.trim(),
+        None => text,
+    };
+    let fields = if fields.starts_with('@') { named(fields)? } else { fields };
+    let lists = lists(Word::new(fields), &mut Vec::new()).ok()?;
+    let mask = |list: List| list.set.0 | (u64::from(list.star) << 63);
+    Some([lists.seconds, lists.minutes, lists.hours, lists.doms, lists.months, lists.dows].map(mask))
 }
 
 fn list(word: Word, unit: &Unit, doubts: &mut Vec<Doubt>) -> Result<List, ScheduleError> {

@@ -90,12 +90,12 @@ impl fmt::Display for Refusal {
 }
 
 /// The daemon, from its command line to its end.
-pub fn run(config_file: Option<&Path>) -> ExitCode {
+pub fn run(config_file: Option<&Path>, without_heart_beat: bool) -> ExitCode {
     let voice = Voice::new();
     // Apart: neither the YAML reader nor what user look-ups load stays in this process.
     let configured: io::Result<Result<(Config, bool), u8>> =
         apart::begin(|| configure(config_file, voice)).and_then(|(_, pipe)| apart::answer(pipe));
-    let (config, first_look) = match configured {
+    let (mut config, first_look) = match configured {
         Ok(Ok(found)) => found,
         Ok(Err(code)) => return ExitCode::from(code),
         Err(error) => {
@@ -103,6 +103,9 @@ pub fn run(config_file: Option<&Path>) -> ExitCode {
             return ExitCode::from(exit::CONFIG);
         }
     };
+    if let Some(beat) = config.crond.as_mut().and_then(|crond| crond.beat.as_mut()) {
+        beat.without_heart_beat = without_heart_beat;
+    }
     let socket = config.socket.clone();
     match prepare(config, first_look, voice)
         .and_then(|start| Warden::new(start).map_err(|error| Refusal::System("registering signals", error)))

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
+use rotad::engine::{Change, Edit, Edited, Entry, Text};
 use rotad::engine::{FileView, JobView, Outcome, Refusal, Request, RunView, StatusView, Verdict, VerdictView};
 use rotad::job::{Finding, JobName, OnOverlap, Place};
 use rotad::sink::Tails;
@@ -28,6 +29,8 @@ pub struct World {
     /// Who asked for runs.
     pub asked_by: Vec<String>,
     pub stopped: Vec<RunId>,
+    pub entries: Vec<Entry>,
+    pub edits: Vec<Edit>,
 }
 
 /// A socket that answers.
@@ -124,7 +127,26 @@ fn world() -> World {
         outcome: Some(exited(0)),
         asked_by: Vec::new(),
         stopped: Vec::new(),
+        entries: entries(),
+        edits: Vec::new(),
     }
+}
+
+/// An active, an on-demand, a paused and a disabled one.
+fn entries() -> Vec<Entry> {
+    let entry = |id, text: &str, next| {
+        let job = rotad::job::read_job("a.yaml", text.as_bytes(), &jiff::tz::TimeZone::UTC, Timestamp::UNIX_EPOCH);
+        Entry { id, job: job.unwrap().0.into(), next, previous: None, pause: None }
+    };
+    let soon = Some(Timestamp::now() + SignedDuration::from_secs(290));
+    let pause =
+        rotad::engine::Pause { id: 3, since: Timestamp::now(), until: soon, reason: String::new(), by: "uid 0".into() };
+    vec![
+        entry(Some(1), "name: a\ncommand: /bin/true\nschedule: '*/5 * * * *'\n", soon),
+        entry(Some(2), "name: by hand\nscript: 'true'\n", None),
+        Entry { pause: Some(pause), ..entry(None, "name: p\ncommand: x\nschedule: '@every 5m'\n", None) },
+        entry(None, "name: off\nenable: false\ncommand: x\noverlap: true\nschedule: '@daily'\n", None),
+    ]
 }
 
 impl World {
@@ -144,6 +166,7 @@ impl World {
             outcomes: BTreeMap::from([("ok".into(), 140), ("failed".into(), 2)]),
             output_dropped: 0,
             watch: "inotify".into(),
+            beats: None,
             stopping: false,
         }
     }
@@ -189,7 +212,29 @@ impl World {
                 self.stopped.push(run);
                 vec![run]
             }))),
+            Request::Entries(reply) => drop(reply.send(Ok(self.entries.clone()))),
+            Request::Edit(edit, reply) => {
+                let name = match &edit.change {
+                    Change::Define(keys) => &keys.name,
+                    Change::Write { name, .. } | Change::Reschedule(name, _) => name,
+                    Change::Delete(name) | Change::Disable(name) | Change::Resume(name) => name,
+                };
+                let edited = self.job(name).map(|job| Edited { name: job.name, entry: 9, file: Some(job.file) });
+                self.edits.push(edit);
+                drop(reply.send(edited));
+            }
+            Request::Pause { name, reply, .. } => {
+                drop(reply.send(self.job(&name).map(|job| Edited { name: job.name, entry: 9, file: None })));
+            }
+            Request::Text(name, reply) => {
+                drop(reply.send(
+                    self.job(&name).map(|job| Text { file: Some(job.file), text: "command: /bin/true\n".into() }),
+                ))
+            }
+            Request::Reset(reply) => drop(reply.send(Ok(self.status()))),
+            Request::Beat(_, reply) | Request::Quit(reply) => drop(reply.send(Ok(()))),
             // Whoever asks for something else finds that nobody answers.
+            #[allow(unreachable_patterns, reason = "what is new")]
             other => drop(other),
         }
     }

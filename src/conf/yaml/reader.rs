@@ -136,7 +136,13 @@ impl<'a> Reader<'a> {
     }
 
     /// The same, with another weight for unknown keys.
-    pub fn fields_or<'n>(&mut self, weight: Severity, what: &str, node: &'n Node, known: &'static [Group]) -> Fields<'n> {
+    pub fn fields_or<'n>(
+        &mut self,
+        weight: Severity,
+        what: &str,
+        node: &'n Node,
+        known: &'static [Group],
+    ) -> Fields<'n> {
         let fields = self.entries(what, node);
         for field in fields.iter() {
             if names(known).any(|known| known == field.key) {

@@ -81,6 +81,9 @@ fn place_of_byte(text: &str, at: usize) -> Place {
 /// A place with its line, tabs and control characters made harmless and cut where a terminal would wrap.
 pub fn place(text: &str, line: usize, column: usize) -> Place {
     let found = text.split('\n').nth(line.saturating_sub(1)).unwrap_or_default().trim_end_matches('\r');
+    // What stands after the word is nobody's business: findings end up in logs.
+    let open = found.to_ascii_lowercase().find("token").map_or(found.len(), |at| at + "token".len());
+    let (found, secret) = found.split_at(open);
     let mut snippet = String::new();
     for (count, c) in found.chars().enumerate() {
         if count == SNIPPET {
@@ -93,6 +96,9 @@ pub fn place(text: &str, line: usize, column: usize) -> Place {
             c if c.is_control() || is_turning(c) => '\u{fffd}',
             c => c,
         });
+    }
+    if !secret.is_empty() && !snippet.ends_with('…') {
+        snippet.push('…');
     }
     Place { line, column, snippet }
 }
@@ -121,6 +127,7 @@ mod tests {
     fn snippets_are_short_and_harmless() {
         let shown = place("a\n\u{1b}[2J\u{202e}x\r\n", 2, 1).snippet;
         assert_eq!(shown, "\u{fffd}[2J\u{fffd}x");
+        assert_eq!(place("  access_TOKEN: [abc]", 1, 17).snippet, "  access_TOKEN…");
         assert_eq!(place(&"é".repeat(500), 1, 1).snippet.chars().count(), SNIPPET + 1);
     }
 }

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use super::State;
 use super::clock::Now;
+use super::errand::FAREWELL;
 use super::life::{DEATH_LIMIT, Ladder, Life};
 use super::mark::Why;
 use super::past::{Fate, Rule};
+use super::{Fact, State};
 use crate::job::JobName;
 use crate::wire::{RunId, ToWarden};
 
@@ -15,6 +16,8 @@ use crate::wire::{RunId, ToWarden};
 pub(super) struct Stopping {
     /// `SIGKILL` then (monotonic).
     until: Duration,
+    /// Since when no run goes on, and only errands may be waited for (monotonic).
+    quiet: Option<Duration>,
     /// The warden has been told that all is over.
     said: bool,
 }
@@ -27,7 +30,18 @@ impl Stopping {
 
     /// When even runs that will not die are no longer waited for (monotonic).
     pub(super) fn deadline(&self) -> Option<Duration> {
-        (!self.said).then(|| self.until.saturating_add(DEATH_LIMIT))
+        let last = self.until.saturating_add(DEATH_LIMIT);
+        (!self.said).then(|| self.farewell().map_or(last, |farewell| farewell.min(last)))
+    }
+
+    /// The warden has been told that all is over.
+    pub(super) fn is_said(&self) -> bool {
+        self.said
+    }
+
+    /// When errands are no longer waited for (monotonic): soon after the last run.
+    fn farewell(&self) -> Option<Duration> {
+        self.quiet.map(|since| since.saturating_add(FAREWELL).min(self.until.max(since)))
     }
 }
 
@@ -35,7 +49,7 @@ impl State {
     /// Stops everything within `grace`. Once more with a shorter grace hastens; a longer one changes nothing.
     pub(super) fn drain(&mut self, grace: Duration, now: Now) {
         let until = now.mono.saturating_add(grace);
-        let stopping = self.stopping.get_or_insert(Stopping { until, said: false });
+        let stopping = self.stopping.get_or_insert(Stopping { until, quiet: None, said: false });
         stopping.until = stopping.until.min(until);
         let until = stopping.until;
         let waiting = self.going.iter().filter(|(_, going)| going.waiting.is_some());
@@ -58,14 +72,18 @@ impl State {
         self.stopping.as_ref().map_or(Duration::MAX, |stopping| stopping.left(now))
     }
 
-    /// Says once that nothing is left to wait for.
+    /// Says once that nothing is left to wait for. Errands that still go on then are killed by the warden.
     pub(super) fn say_drained(&mut self, now: Now) {
-        let over = self.runs.is_empty();
-        if let Some(stopping) = &mut self.stopping
-            && !stopping.said
-            && (over || now.mono >= stopping.until.saturating_add(DEATH_LIMIT))
-        {
+        let (quiet, errands) = (self.runs.is_empty(), self.errands.busy(now.mono));
+        let Some(stopping) = self.stopping.as_mut().filter(|stopping| !stopping.said) else { return };
+        stopping.quiet = if quiet { stopping.quiet.or(Some(now.mono)) } else { None };
+        let left = quiet && (!errands || stopping.farewell().is_some_and(|farewell| now.mono >= farewell));
+        if left || now.mono >= stopping.until.saturating_add(DEATH_LIMIT) {
             stopping.said = true;
+            let waiting = self.errands.waiting();
+            if waiting > 0 {
+                self.tell(Fact::ErrandsLeft(waiting));
+            }
             self.send(ToWarden::Drained);
         }
     }

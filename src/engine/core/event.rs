@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::clock::ClockJump;
+use super::errand::Report;
 use super::mark::{Ticket, Why};
 use super::past::{Fate, Record};
 use crate::conf::Change;
@@ -81,6 +82,13 @@ pub enum Event {
     },
     /// Runs that ended with an earlier warden, and nobody knows how. Comes with the first snapshot.
     Lost(Vec<ledger::Entry>),
+    /// All output of an errand is in.
+    ErrandOutput {
+        /// Which.
+        run: RunId,
+        /// Its end.
+        tail: Vec<u8>,
+    },
     /// The daemon stops.
     Drain {
         /// Until `SIGKILL`.
@@ -106,6 +114,10 @@ pub enum Effect {
     CloseOutput(RunId),
     /// No output of a run will come.
     AbandonOutput(RunId),
+    /// No longer read the output of an errand.
+    CloseErrand(RunId),
+    /// Tell whoever ordered an errand how a try of it ended.
+    Reported(Report),
     /// Keep a pause for the engine that comes after, or no longer.
     KeepPause(JobName, Option<Pause>),
     /// Tell people.
@@ -227,6 +239,8 @@ pub enum Fact {
     },
     /// A run of the engine before has a context that this engine cannot read.
     Strange(RunId),
+    /// The daemon ends, and so many errands were still waiting.
+    ErrandsLeft(usize),
     /// The clock jumped.
     Clock {
         /// How.

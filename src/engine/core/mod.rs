@@ -15,6 +15,8 @@
 mod ask;
 mod clock;
 mod drain;
+mod errand;
+mod errand_life;
 mod event;
 mod inherit;
 mod jobs;
@@ -26,7 +28,7 @@ mod runs;
 mod show;
 mod slots;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -34,6 +36,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 pub use clock::{ClockJump, LATE_LIMIT, Now};
+pub use errand::{Errand, ErrandEnd, ErrandId, Full, Report};
 pub use event::{Effect, Event, Fact, Label};
 pub use life::DRAIN_LIMIT;
 pub use mark::{Context, Mark, Stop, Terms, Ticket, Why};
@@ -97,6 +100,7 @@ pub struct State {
     loaded: bool,
     stopping: Option<drain::Stopping>,
     marking: Marking,
+    errands: errand::Errands,
     effects: Vec<Effect>,
 }
 
@@ -153,6 +157,7 @@ impl State {
             loaded: false,
             stopping: None,
             marking: Marking::Fresh,
+            errands: errand::Errands::default(),
             effects: Vec::new(),
             setting,
         }
@@ -160,10 +165,15 @@ impl State {
 
     /// Takes in what happened, and says what is to be done.
     pub fn step(&mut self, event: Event, now: Now) -> Vec<Effect> {
+        let Some(event) = self.hear_errand(event, now) else {
+            self.flush(now);
+            return std::mem::take(&mut self.effects);
+        };
         match event {
             Event::Wake => {
                 self.pass_time(now);
                 self.meet_deadlines(now);
+                self.run_errands(now);
                 self.end_orphans(now);
             }
             Event::Adopt(adopt) => self.adopt(*adopt, now),
@@ -178,6 +188,7 @@ impl State {
             Event::Left { run, processes } => self.left(run, processes),
             Event::Lost(runs) => runs.into_iter().for_each(|run| self.lost(run, now)),
             Event::Drain { grace } => self.drain(grace, now),
+            Event::ErrandOutput { .. } => {}
         }
         self.flush(now);
         std::mem::take(&mut self.effects)
@@ -192,8 +203,9 @@ impl State {
     /// When the monotonic clock must.
     pub fn next_mono(&self) -> Option<Duration> {
         let runs = self.runs.values().filter_map(Run::deadline);
+        let errands = self.errands.deadline().filter(|_| self.errands_go());
         let stopping = self.stopping.as_ref().and_then(drain::Stopping::deadline);
-        runs.chain(stopping).chain(self.pauses.first_gone()).min()
+        runs.chain(stopping).chain(self.pauses.first_gone()).chain(errands).min()
     }
 
     /// `@reboot` jobs are started and the warden knows: another start in this boot must not start them again.

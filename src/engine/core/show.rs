@@ -1,6 +1,7 @@
 //! The state as people see it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -11,7 +12,7 @@ use super::life::{Life, Output, Run, Volume};
 use super::past::{Fate, Record};
 use crate::engine::request::{self, Refusal};
 use crate::engine::view::{FileView, JobView, RunView, StatusView, Verdict, VerdictView};
-use crate::job::{JobName, LogTarget, Program, Severity};
+use crate::job::{Job, JobName, LogTarget, Program, Severity};
 use crate::wire::{RunId, Stream};
 
 impl State {
@@ -36,6 +37,7 @@ impl State {
             outcomes: self.past.outcomes.iter().map(|(word, count)| ((*word).into(), *count)).collect(),
             output_dropped: self.past.dropped,
             watch: self.watch.clone(),
+            beats: None,
             stopping: self.stopping.is_some(),
             journal: self.setting.journal.clone(),
         }
@@ -98,6 +100,11 @@ impl State {
     /// Files that have something to say.
     pub fn show_files(&self) -> Vec<FileView> {
         self.files.values().cloned().collect()
+    }
+
+    /// The definition of a job.
+    pub fn definition(&self, name: &JobName) -> Option<Arc<Job>> {
+        self.jobs.get(name).map(|entry| entry.job.clone())
     }
 
     fn job_view(&self, name: &JobName, entry: &Entry) -> JobView {

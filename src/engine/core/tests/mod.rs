@@ -1,6 +1,7 @@
 //! The core against a warden and clocks made of plain values.
 
 mod death;
+mod errand;
 mod model;
 mod overlap;
 mod pause;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
+use super::errand::is_errand;
 use super::*;
 use crate::conf::Change;
 use crate::job::{Armed, Job, JobName, Limits, OnOverlap, Program};
@@ -102,6 +104,10 @@ pub struct World {
     pub files: BTreeMap<JobName, Armed>,
     /// Jobs that were taken away, and when.
     pub away: BTreeMap<JobName, Duration>,
+    /// What the orderers of errands have heard.
+    pub reports: Vec<Report>,
+    /// Errands whose output is no longer read.
+    pub hushed: Vec<RunId>,
     /// Every run id that was ever booked as over, by this engine.
     pub over: BTreeSet<RunId>,
 }
@@ -129,6 +135,8 @@ impl World {
             kept: BTreeMap::new(),
             files: BTreeMap::new(),
             away: BTreeMap::new(),
+            reports: Vec::new(),
+            hushed: Vec::new(),
             over: BTreeSet::new(),
         };
         world.step(Event::Loaded { changes: vec![], complete: true });
@@ -176,7 +184,9 @@ impl World {
         for effect in effects {
             match effect {
                 Effect::Send(message) => {
-                    if let ToWarden::Start(start) = &message {
+                    if let ToWarden::Start(start) = &message
+                        && !is_errand(&start.context)
+                    {
                         assert!(self.expected.contains(&start.run), "its output would be lost");
                     }
                     if self.cut == Some(0) {
@@ -188,6 +198,8 @@ impl World {
                 }
                 Effect::ReadEnvironment { run, .. } => self.reading.push(run),
                 Effect::CloseOutput(run) => self.closed.push(run),
+                Effect::CloseErrand(run) => self.hushed.push(run),
+                Effect::Reported(report) => self.reports.push(report),
                 Effect::Tell(fact) => {
                     if let Fact::Over(record) = &*fact {
                         assert!(self.over.insert(record.ticket.run), "two outcomes for {}", record.ticket.run);
@@ -209,12 +221,13 @@ impl World {
     fn receive(&mut self, message: ToWarden) {
         match message {
             ToWarden::Start(start) => {
-                let context = Context::decode(&start.context).expect("a readable context");
+                let context = Context::decode(&start.context);
                 assert!(start.context.len() <= MAX_CONTEXT);
+                assert_eq!(context.is_none(), is_errand(&start.context), "a readable context");
                 let known = Known { context: start.context, state: AdoptState::Starting, drained: false };
                 assert!(self.warden.runs.insert(start.run, known).is_none(), "run id in use");
-                if let Some(slot) = context.ticket.slot {
-                    self.warden.started.push((context.job, slot));
+                if let Some((job, Some(slot))) = context.map(|context| (context.job, context.ticket.slot)) {
+                    self.warden.started.push((job, slot));
                 }
             }
             ToWarden::Context { run, context } => {
@@ -304,6 +317,9 @@ impl World {
         if let Some(known) = self.warden.runs.get_mut(&run) {
             known.drained = true;
         }
+        if self.state.is_errand(run) {
+            return self.step(Event::ErrandOutput { run, tail: b"said".to_vec() });
+        }
         self.step(Event::Drained { run, received: [10, 0], dropped: 0 });
     }
 
@@ -319,8 +335,14 @@ impl World {
     /// Runs of a job that the warden knows and whose leader lives.
     pub fn runs_of(&self, job: &str) -> Vec<RunId> {
         let alive = |known: &Known| matches!(known.state, AdoptState::Starting | AdoptState::Running { .. });
-        let mine = |known: &Known| Context::decode(&known.context).unwrap().job == name(job);
+        let mine = |known: &Known| Context::decode(&known.context).is_some_and(|context| context.job == name(job));
         self.warden.runs.iter().filter(|(_, known)| alive(known) && mine(known)).map(|(id, _)| *id).collect()
+    }
+
+    /// Errands that the warden knows.
+    pub fn errands(&self) -> Vec<RunId> {
+        let errand = |(_, known): &(&RunId, &Known)| is_errand(&known.context);
+        self.warden.runs.iter().filter(errand).map(|(id, _)| *id).collect()
     }
 
     /// A job that was away for long, or while engines changed, is a new one: what ran before says nothing about it.

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::super::errand::PLACES;
 use super::*;
 
 const JOBS: [(&str, &str, OnOverlap); 5] = [
@@ -29,6 +30,7 @@ enum Move {
     Pause(usize, i64),
     Resume(usize),
     Die(usize),
+    Order(usize),
 }
 
 fn moves(clock: bool, edits: bool, death: bool) -> impl Strategy<Value = Vec<Move>> {
@@ -42,6 +44,7 @@ fn moves(clock: bool, edits: bool, death: bool) -> impl Strategy<Value = Vec<Mov
         (4, any::<usize>().prop_map(Move::Read).boxed()),
         (2, any::<usize>().prop_map(Move::Ask).boxed()),
         (1, any::<usize>().prop_map(Move::StopJob).boxed()),
+        (2, any::<usize>().prop_map(Move::Order).boxed()),
     ];
     if clock {
         all.push((3, (1..4000i64).prop_map(Move::SetClock).boxed()));
@@ -122,6 +125,12 @@ fn play(world: &mut World, a_move: Move) {
             let (_, effects) = world.state.stop_job(&definition(n).name, world.now);
             world.perform(effects);
         }
+        Move::Order(n) => {
+            let timeout = Duration::from_secs(10);
+            let errand = Errand { argv: vec!["/bin/beat".into()], timeout, urgent: n % 3 == 0 };
+            let _ = world.state.order(errand, world.now);
+            world.step(Event::Wake);
+        }
         Move::Reload(n) => world.arm(definition(n), world.now.wall),
         Move::Retire(n) => world.retire(definition(n).name.as_str()),
         // Every third one has no end.
@@ -148,6 +157,8 @@ fn check(world: &World) {
             assert!(world.runs_of(name).len() <= 1, "two runs of {name}");
         }
     }
+    let alive = |run: &RunId| matches!(world.warden.runs[run].state, AdoptState::Starting | AdoptState::Running { .. });
+    assert!(world.errands().iter().filter(|run| alive(run)).count() <= PLACES, "more errands than may");
 }
 
 /// Every slot of the jobs up to now has exactly one verdict; rows of missed ones stand for as many as they say. Those that
@@ -220,6 +231,9 @@ fn close(world: &mut World) {
             world.end(run, Exit::Signal { signal: 9, core: false });
         }
         while let Some(run) = world.closed.pop() {
+            world.drain_output(run);
+        }
+        for run in with_state(world, |known| is_errand(&known.context) && !known.drained) {
             world.drain_output(run);
         }
         world.pass(3);

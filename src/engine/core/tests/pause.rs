@@ -226,3 +226,15 @@ fn a_number_of_a_pause_of_another_daemon_is_not_believed() {
     assert_eq!((world.number("a"), world.number("b")), (Some(1), None));
     assert_eq!(world.state.pause_of(&name("b")).unwrap().id, 4);
 }
+
+/// `cargo test --release --lib entries_of_ten_thousand -- --ignored --nocapture`
+#[test]
+#[ignore = "measures"]
+fn entries_of_ten_thousand_jobs() {
+    let world = World::with((0..10_000).map(|n| job(&format!("job{n}"), "@every 1h", OnOverlap::Skip)).collect());
+    let began = std::time::Instant::now();
+    for _ in 0..20 {
+        assert_eq!(world.state.show_entries().len(), 10_000);
+    }
+    eprintln!("{:?} each", began.elapsed() / 20);
+}
