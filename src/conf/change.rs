@@ -11,8 +11,8 @@ use jiff::Timestamp;
 
 use super::directory::Reading;
 use super::edit::{self, EditError, Set, Value};
+use super::fetch::{Stamp, is_link};
 use super::jobs_config;
-use super::load::{Stamp, is_link};
 use super::open::Opener;
 use super::overlay::Laid;
 use super::replace::why_not_written;

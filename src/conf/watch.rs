@@ -24,7 +24,8 @@ use super::config::Config;
 use super::directory::{Change, Directory, Reading};
 use super::inbox::{Held, Inbox};
 use super::jobs_config::Identity;
-use super::load::{Loader, Looked, MAX_FILES};
+use super::load::{Loader, Looked};
+use super::names::{MAX_FILES, Names};
 use super::open::Opener;
 use super::overlay::Overlay;
 use super::place::{Found, Place};
@@ -275,7 +276,7 @@ impl<O: Opener> Watch<O> {
     /// Looks at all files of `conf_d`.
     fn scan(&mut self, scan: Scan) {
         let Some(directory) = self.conf_d.directory() else { return };
-        let names = match Loader::names(directory.as_fd(), &self.conf_d.path) {
+        let names = match Names::of(directory.as_fd(), &self.conf_d.path) {
             Ok(names) => names,
             Err(error) => {
                 let message = format!("the directory cannot be listed now: {error}; it will be tried again");
