@@ -6,10 +6,21 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::jobs_config::Identity;
 use super::yaml::{Field, Reader};
 
 /// The keys of `runtime.yaml` that rotad.yaml does not have by itself.
-pub(super) const KEYS: [&str; 5] = ["ip", "bk_cloud_id", "bk_monitor_beat", "pid_path", "jobs_config"];
+pub(super) const KEYS: [&str; 9] = [
+    "ip",
+    "bk_cloud_id",
+    "bk_monitor_beat",
+    "pid_path",
+    "jobs_config",
+    "bk_biz_id",
+    "immute_domain",
+    "machine_type",
+    "role",
+];
 
 /// What `runtime.yaml` says besides.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +35,8 @@ pub struct Crond {
     pub pid_path: Option<PathBuf>,
     /// mysql-crond's one file of jobs.
     pub jobs_config: Option<PathBuf>,
+    /// What holds where there is no `jobs_config` that says it.
+    pub identity: Identity,
 }
 
 /// `bk_monitor_beat`.

@@ -12,13 +12,14 @@ use nix::sys::stat::{Mode, fstat};
 
 use super::config::Config;
 use super::crond::{self, Crond};
+use super::jobs_config::Identity;
 use super::standing::Standing;
 use super::trust::{Trust, What};
 use super::units;
 use super::yaml::{self, Field, Kind, Node, Reader};
 use crate::job::{Finding, LogTarget, user_name};
 
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 19] = [
     "conf_d",
     "state_dir",
     "socket",
@@ -34,6 +35,10 @@ const KEYS: [&str; 15] = [
     crond::KEYS[2],
     crond::KEYS[3],
     crond::KEYS[4],
+    crond::KEYS[5],
+    crond::KEYS[6],
+    crond::KEYS[7],
+    crond::KEYS[8],
 ];
 const LOG_KEYS: [&str; 9] = ["target", "dir", "max_size", "keep", "debug", "console", "log_file_dir", "source", "json"];
 /// Longest `stop_timeout`.
@@ -110,7 +115,13 @@ pub(super) fn read(file: &str, text: &str, standing: &Standing) -> Result<(Confi
         bk_cloud_id: crond::number(r, fields.get("bk_cloud_id")),
         beat: crond::beat(r, fields.get("bk_monitor_beat")),
         pid_path: crond::text(r, fields.get("pid_path")).map(PathBuf::from),
-        jobs_config: crond::text(r, fields.get("jobs_config")).map(PathBuf::from),
+        jobs_config: absolute(r, fields.get("jobs_config")),
+        identity: Identity {
+            bk_biz_id: crond::number(r, fields.get("bk_biz_id")),
+            immute_domain: crond::text(r, fields.get("immute_domain")),
+            machine_type: crond::text(r, fields.get("machine_type")),
+            role: crond::text(r, fields.get("role")),
+        },
     });
     users(r, &mut config, standing, fields.get("jobs_user"), &root);
     let findings = reader.end()?;

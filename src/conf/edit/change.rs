@@ -29,20 +29,21 @@ pub fn entry<'s>(text: &str, map: &'s Shape, key: &str) -> Option<&'s Entry> {
     entries.iter().find(|entry| text.get(entry.key.clone()).and_then(key_of).as_deref() == Some(key))
 }
 
-/// Makes one change in a map. `None`: its form does not allow it.
-pub fn change(text: &str, map: &Shape, set: &Set, first: bool) -> Option<String> {
+/// Makes one change in a map. `None`: its form does not allow it. A text in `|` or `>` at the end of the map lives on the line
+/// break behind it: `careful` adds a key at the start, and leaves that line break when the key behind it goes.
+pub fn change(text: &str, map: &Shape, set: &Set, careful: bool) -> Option<String> {
     let found = entry(text, map, set.key);
     match (&map.form, found, &set.value) {
         (_, None, None) => Some(text.to_owned()),
         (Form::BlockMap(..), Some(entry), Some(value)) => Some(replace_in_block(text, entry, value)),
         (Form::FlowMap(_), Some(entry), Some(value)) => Some(replace_in_flow(text, entry, value)),
-        (Form::BlockMap(_, entries), Some(entry), None) => take_from_block(text, entries, entry),
+        (Form::BlockMap(_, entries), Some(entry), None) => take_from_block(text, entries, entry, careful),
         (Form::FlowMap(entries), Some(entry), None) => Some(take_from_flow(text, entries, entry)),
         (Form::BlockMap(column, entries), None, Some(value)) => {
             let line = format!("{}: {}", set.key, write::value(value, Quotes::Few));
             let indent = " ".repeat(*column);
             let newline = newline(text);
-            if first {
+            if careful {
                 return Some(spliced(text, map.span.start..map.span.start, &format!("{line}{newline}{indent}")));
             }
             let end = line_end(text, entries.last()?.value.span.end);
@@ -111,14 +112,16 @@ pub fn whole_lines(text: &str, part: Range<usize>) -> Range<usize> {
     before.strip_suffix('\r').unwrap_or(before).len()..end
 }
 
-fn take_from_block(text: &str, entries: &[Entry], entry: &Entry) -> Option<String> {
+fn take_from_block(text: &str, entries: &[Entry], entry: &Entry, careful: bool) -> Option<String> {
     if entries.len() < 2 {
         return None;
     }
     let start = entry.key.start;
     let line = text.get(line_start(text, start)..start)?;
     if line.bytes().all(|byte| byte == b' ') {
-        return Some(spliced(text, whole_lines(text, start..entry.value.span.end), ""));
+        let end = entry.value.span.end;
+        let lines = if careful { line_start(text, start)..next_line(text, end) } else { whole_lines(text, start..end) };
+        return Some(spliced(text, lines, ""));
     }
     // Behind a dash: the next key takes its place where nothing but blanks is between.
     let next = entries.iter().find(|next| next.key.start > start)?;

@@ -80,8 +80,8 @@ pub fn set_keys(text: &str, sets: &[Set]) -> Result<String, EditError> {
     let (mark, text) = split_mark(text);
     let old = parse(text, Bounds::FILE)?;
     let sets = wanted(&old, sets)?;
-    let edited = attempts(|first| {
-        let edited = set_in(text, &sets, first, |_, root| Some(root))?;
+    let edited = attempts(|careful| {
+        let edited = set_in(text, &sets, careful, |_, root| Some(root))?;
         let new = yaml::parse(&edited).ok()?;
         differs_by(&old, &new, &sets).then_some(edited)
     })?;
@@ -157,7 +157,7 @@ pub(super) fn wanted<'s>(map: &Node, sets: &'s [Set]) -> Result<Vec<&'s Set>, Ed
     Ok(sets.iter().filter(|set| !holds(map, set)).collect())
 }
 
-/// Tries to add keys at the end of a map, and where that changes what stands there, at its start.
+/// Tries the plain way, and where that changes what stands above, the careful one ([`change::change`]).
 pub(super) fn attempts(attempt: impl Fn(bool) -> Option<String>) -> Result<String, EditError> {
     attempt(false).or_else(|| attempt(true)).ok_or(EditError::Unclear)
 }
@@ -166,12 +166,12 @@ pub(super) fn attempts(attempt: impl Fn(bool) -> Option<String>) -> Result<Strin
 pub(super) fn set_in(
     text: &str,
     sets: &[&Set],
-    first: bool,
+    careful: bool,
     find: impl for<'a> Fn(&str, &'a Shape) -> Option<&'a Shape>,
 ) -> Option<String> {
     let mut edited = text.to_owned();
     for set in sets {
-        edited = change::change(&edited, find(&edited, &outline(&edited)?)?, set, first)?;
+        edited = change::change(&edited, find(&edited, &outline(&edited)?)?, set, careful)?;
     }
     Some(edited)
 }

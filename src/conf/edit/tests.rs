@@ -157,3 +157,198 @@ fn a_new_file_is_read_back_as_the_keys() {
     assert_eq!(job.program, crate::job::Program::Exec { command: keys.command.clone(), args: keys.args.clone() });
     assert_eq!(set_keys(&text, &sets_of(&keys)).unwrap(), text);
 }
+
+mod random {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::{select, subsequence};
+
+    use super::super::*;
+    use crate::conf::yaml::parse;
+
+    const KEYS: [&str; 7] = ["name", "enable", "command", "args", "schedule", "work_dir", "x-y"];
+
+    /// A piece of a file: the lines of a key, or a comment or blank line that stands by itself.
+    #[derive(Debug, Clone)]
+    struct Piece {
+        key: Option<&'static str>,
+        text: String,
+    }
+
+    /// A value in every style that people write, with what stands behind it on its line.
+    fn written() -> impl Strategy<Value = String> {
+        select(vec![
+            " 1",
+            " true   # why",
+            "",
+            "   # nothing",
+            " ~",
+            " '*/5 * * * *'",
+            " \"a # b: \\\" c\" # d",
+            " 'it''s'",
+            " 'over\n\n  lines' # c",
+            " \"over \\\n  lines\"",
+            " plain text: no\u{20}",
+            " http://x/y#z",
+            " plain\n  goes on\n    and on  # c",
+            "\n  below",
+            " # c\n  # d\n  'below' # e",
+            " |\n  a\n\n   # no comment\n  b",
+            " |2-\n   a\n  b\n\n",
+            " >- # c\n  a\n\n",
+            " [a, 'b]', \"c\", {d: e}] # f",
+            " [\n  a, # c\n  b\n]",
+            " []",
+            " {}",
+            " {a: 1, b: [2]}",
+            "\n  - a # c\n\n  # d\n  - 'b'\n  - |\n    c",
+            "\n- a\n- b",
+            "\n  -\n    - a\n  - b: c\n    d: e",
+            "\n  a: 1\n\n  # c\n  b:\n    - 2",
+            " !!str 5",
+        ])
+        .prop_filter("no plain colon", |text| !text.contains("text: no"))
+        .prop_map(str::to_owned)
+    }
+
+    fn aside() -> impl Strategy<Value = Piece> {
+        let text = select(vec!["", "# c", "#", " # deeper: [", "# key: value"]);
+        text.prop_map(|text| Piece { key: None, text: text.to_owned() })
+    }
+
+    fn file() -> impl Strategy<Value = Vec<Piece>> {
+        let keys = subsequence(KEYS.to_vec(), 1..=KEYS.len()).prop_shuffle();
+        let entry = |key: &'static str| {
+            let quoted = select(vec![key.to_owned(), format!("\"{key}\""), format!("'{key}' ")]);
+            (vec(aside(), 0..3), quoted, written()).prop_map(move |(mut pieces, quoted, written)| {
+                pieces.push(Piece { key: Some(key), text: format!("{quoted}:{written}") });
+                pieces
+            })
+        };
+        let entries = keys.prop_flat_map(move |keys| keys.into_iter().map(entry).collect::<Vec<_>>());
+        (entries, vec(aside(), 0..3)).prop_map(|(entries, last)| entries.into_iter().flatten().chain(last).collect())
+    }
+
+    fn value() -> impl Strategy<Value = Option<Value>> {
+        let text = prop_oneof![
+            ".{0,20}",
+            "[ -~]{0,20}",
+            select(vec![
+                "*/5 * * * *",
+                "@daily",
+                "yes",
+                "0777",
+                "~",
+                "",
+                " a ",
+                "a\nb\n",
+                "\u{7f}\u{85}\u{feff}",
+                "- a"
+            ])
+            .prop_map(str::to_owned),
+        ]
+        .prop_filter("NUL is refused", |text| !text.contains('\0'))
+        .boxed();
+        prop_oneof![
+            text.clone().prop_map(|text| Some(Value::Text(text))),
+            any::<bool>().prop_map(|truth| Some(Value::Bool(truth))),
+            vec(text, 0..4).prop_map(|texts| Some(Value::Texts(texts))),
+            Just(None),
+        ]
+    }
+
+    fn sets() -> impl Strategy<Value = Vec<Set>> {
+        let keys = subsequence([&KEYS[..], &["new"]].concat(), 1..4).prop_shuffle();
+        keys.prop_flat_map(|keys| {
+            keys.into_iter().map(|key| value().prop_map(move |value| Set { key, value })).collect::<Vec<_>>()
+        })
+    }
+
+    /// The plainest thing that is right: keys and what they say, in order.
+    fn model(text: &str) -> Vec<(String, String)> {
+        let Kind::Map(entries) = parse(text).unwrap().kind else { panic!("{text:?}") };
+        entries.into_iter().map(|(key, _, node)| (key, say(&node))).collect()
+    }
+
+    fn say(node: &Node) -> String {
+        match &node.kind {
+            Kind::Null => "null".to_owned(),
+            Kind::Bool(text) | Kind::Number(text) => text.clone(),
+            Kind::Text(text) => format!("{text:?}"),
+            Kind::List(items) => format!("[{}]", items.iter().map(say).collect::<Vec<_>>().join(",")),
+            Kind::Map(map) => {
+                let pairs = map.iter().map(|(key, _, value)| format!("{key:?}:{}", say(value)));
+                format!("{{{}}}", pairs.collect::<Vec<_>>().join(","))
+            }
+        }
+    }
+
+    fn said(value: &Value) -> String {
+        match value {
+            Value::Bool(truth) => truth.to_string(),
+            Value::Text(text) => format!("{text:?}"),
+            Value::Texts(items) => {
+                format!("[{}]", items.iter().map(|item| format!("{item:?}")).collect::<Vec<_>>().join(","))
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
+
+        #[test]
+        fn an_edit_does_what_the_model_does_and_touches_nothing_else(
+            pieces in file(), sets in sets(), crlf in any::<bool>(), ended in any::<bool>()
+        ) {
+            let mut text = pieces.iter().map(|piece| piece.text.as_str()).collect::<Vec<_>>().join("\n");
+            if ended {
+                text.push('\n');
+            }
+            if crlf {
+                text = text.replace('\n', "\r\n");
+            }
+            prop_assume!(parse(&text).is_ok());
+            let mut wanted = model(&text);
+            let left = wanted.iter().filter(|(key, _)| !sets.iter().any(|set| set.key == key && set.value.is_none())).count();
+            for set in &sets {
+                let at = wanted.iter().position(|(key, _)| key == set.key);
+                match (at, &set.value) {
+                    (Some(at), Some(value)) => wanted[at].1 = said(value),
+                    (Some(at), None) => drop(wanted.remove(at)),
+                    (None, Some(value)) => wanted.push((set.key.to_owned(), said(value))),
+                    (None, None) => {}
+                }
+            }
+            let edited = match set_keys(&text, &sets) {
+                Ok(edited) => edited,
+                // A file without a key is no job file.
+                Err(error) => {
+                    prop_assert!(left == 0, "{error}: {text:?}");
+                    return Ok(());
+                }
+            };
+            let mut found = model(&edited);
+            wanted.sort();
+            found.sort();
+            prop_assert_eq!(wanted, found, "{:?} became {:?}", text, edited);
+            prop_assert_eq!(set_keys(&edited, &sets).unwrap(), edited.clone(), "twice");
+            let mut rest = edited.as_str();
+            for piece in pieces.iter().filter(|piece| piece.key.is_none_or(|key| !sets.iter().any(|set| set.key == key))) {
+                let own = if crlf { piece.text.replace('\n', "\r\n") } else { piece.text.clone() };
+                let own = own.trim_end();
+                let at = rest.find(own);
+                prop_assert!(at.is_some(), "{own:?} is lost: {text:?} became {edited:?}");
+                rest = &rest[at.unwrap() + own.len()..];
+            }
+        }
+
+        #[test]
+        fn whatever_the_text_is_an_edit_is_right_or_refused(text in "[a-c:\\-\\[\\]{},&*|>'\"# \n]{0,40}", sets in sets()) {
+            if let Ok(edited) = set_keys(&text, &sets) {
+                let old = parse(&text).unwrap();
+                let new = parse(&edited).unwrap();
+                prop_assert!(differs_by(&old, &new, &sets.iter().collect::<Vec<_>>()));
+            }
+        }
+    }
+}

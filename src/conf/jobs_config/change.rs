@@ -19,9 +19,9 @@ pub fn set_in_item(text: &str, name: &JobName, sets: &[Set]) -> Result<String, E
     let at = index_of(items, name)?;
     let item = items.get(at).ok_or(EditError::Unclear)?;
     let sets = wanted(item, sets)?;
-    let edited = attempts(|first| {
+    let edited = attempts(|careful| {
         let edited =
-            set_in(text, &sets, first, |text, root| shapes_of(&jobs_in(text, root)?.value, items.len())?.get(at))?;
+            set_in(text, &sets, careful, |text, root| shapes_of(&jobs_in(text, root)?.value, items.len())?.get(at))?;
         verified(&old, &edited, |new| {
             new.len() == items.len()
                 && items.iter().zip(new).enumerate().all(|(here, (old, new))| match here == at {

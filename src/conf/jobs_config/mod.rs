@@ -4,6 +4,8 @@ mod change;
 mod items;
 mod read;
 
+use serde::{Deserialize, Serialize};
+
 use super::directory::Reading;
 use crate::job::{Finding, JobName};
 
@@ -34,7 +36,7 @@ pub struct Item {
 }
 
 /// What the file says of the machine: dimensions of beats.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// Number of the business.
     pub bk_biz_id: Option<i64>,

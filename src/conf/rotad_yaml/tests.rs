@@ -84,7 +84,7 @@ fn mysql_cronds_runtime_yaml_works_unchanged() {
                 beat_path: /usr/local/gse/bkmonitorbeat\n  agent_address: /usr/local/gse/ipc.state.report\nlog:\n  \
                 console: true\n  log_file_dir: /home/mysql/mysql-crond/logs\n  debug: false\n  source: true\n  \
                 json: false\npid_path: /home/mysql/mysql-crond\njobs_user: mysql\n\
-                jobs_config: /home/mysql/mysql-crond/jobs-config.yaml\n";
+                jobs_config: /home/mysql/mysql-crond/jobs-config.yaml\nbk_biz_id: 3\nimmute_domain: db.example\nrole: spider\n";
     let (config, findings) = read("runtime.yaml", text, &root()).unwrap();
     assert_eq!(findings, []);
     assert_eq!((config.port, config.jobs_user.as_str()), (9999, "mysql"));
@@ -93,6 +93,9 @@ fn mysql_cronds_runtime_yaml_works_unchanged() {
     let crond = config.crond.unwrap();
     let event = crond.beat.unwrap().custom_event.unwrap();
     assert_eq!((crond.bk_cloud_id, event.bk_data_id), (Some(0), Some(542_898)));
+    let identity = crond.identity;
+    assert_eq!((identity.bk_biz_id, identity.immute_domain.as_deref()), (Some(3), Some("db.example")));
+    assert_eq!((identity.machine_type, identity.role.as_deref()), (None, Some("spider")));
 }
 
 #[test]
@@ -103,6 +106,8 @@ fn what_is_refused() {
         ("port: 65536\n", "bad-value@1:7"),
         ("port: -1\n", "bad-value@1:7"),
         ("conf_d: conf.d\n", "bad-value@1:9"),
+        ("jobs_config: jobs.yaml\n", "bad-value@1:14"),
+        ("bk_biz_id: x\n", "bad-value@1:12"),
         ("stop_timeout: 25h\n", "bad-value@1:15"),
         ("jobs_user: '0'\n", "bad-value@1:12"),
         ("jobs_user: root\n", "root-jobs@1:12"),
