@@ -13,16 +13,15 @@ use tokio::sync::mpsc;
 
 use super::boot::Boot;
 use super::core::{Event, Now, Setting, State};
-use super::edits::Edits;
+use super::edits::{Edits, Reload};
 use super::greet::Greeting;
 use super::keep::Keeper;
 use super::opener::{Ask, Asked, WardenOpener};
 use super::outbox::Outbox;
-use super::request::{Reply, Request};
+use super::request::Request;
 use super::status::Status;
 use super::timer::Alarm;
-use super::view::StatusView;
-use super::{Broken, ready, tell};
+use super::{Broken, ready};
 use crate::api;
 use crate::conf::jobs_config::Identity;
 use crate::conf::{self, Command, Commands, Config, Policy, Trust, Update};
@@ -67,20 +66,10 @@ pub struct Engine {
     boot: Option<Boot>,
     /// Runs whose pipes came with their adoption.
     piped: BTreeSet<RunId>,
-    ready: bool,
+    pub(super) ready: bool,
     stopping: bool,
     began: Instant,
     last_token: u64,
-}
-
-/// Who asked for a reload.
-pub(super) enum Reload {
-    /// The warden: it is told.
-    Warden,
-    /// A request: it is answered.
-    Request(Reply<StatusView>),
-    /// The same; what was defined in memory alone is forgotten, and pauses end.
-    Reset(Reply<StatusView>),
 }
 
 struct Inbox {
@@ -300,30 +289,6 @@ impl Engine {
         Ok(())
     }
 
-    fn take_update(&mut self, update: Update) -> Result<bool, Broken> {
-        let Update { changes, files, watch, identity, complete, tokens, edited } = update;
-        let had = self.edits.numbers(&edited, &self.state);
-        self.identity = identity.unwrap_or(std::mem::take(&mut self.identity));
-        tell::tell_files(&files);
-        let watched = watch.map(Event::Watch);
-        for event in [Event::Files(files), Event::Loaded { changes, complete }].into_iter().chain(watched) {
-            self.step(event)?;
-        }
-        if complete && !std::mem::replace(&mut self.ready, true) {
-            self.send(&ToWarden::Ready)?;
-        }
-        self.take_edited(edited, had)?;
-        for token in tokens {
-            match self.reloads.remove(&token) {
-                Some(Reload::Warden) => self.send(&ToWarden::Reloaded)?,
-                Some(Reload::Request(reply)) => drop(reply.send(Ok(self.state.show_status()))),
-                Some(Reload::Reset(reply)) => self.take_reset(reply)?,
-                None => {}
-            }
-        }
-        Ok(true)
-    }
-
     fn take_output(&mut self, event: CaptureEvent) -> Result<bool, Broken> {
         let CaptureEvent::Drained { run, received, dropped } = event;
         self.step(Event::Drained { run, received, dropped })
@@ -333,14 +298,6 @@ impl Engine {
         let (message, beside) = self.asked.ask(ask);
         self.outbox.send(&message, beside).map_err(Broken::Link)?;
         Ok(true)
-    }
-
-    /// Has everything read anew.
-    pub(super) fn reload(&mut self, who: Reload) {
-        let token = self.next_token();
-        let reset = matches!(who, Reload::Reset(_));
-        self.reloads.insert(token, who);
-        self.commands.send(if reset { Command::Reset(token) } else { Command::Reload(token) });
     }
 
     /// What a request to the thread of definitions and its answer know each other by.
