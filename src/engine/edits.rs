@@ -1,4 +1,5 @@
-//! Changes of definitions on their way: from a request to the thread that keeps the definitions, and back.
+//! Definitions on their way: changes and reloads from a request to the thread that keeps the definitions, and what has changed
+//! back from it.
 //!
 //! What a definition says is judged there, pauses are judged here. The core takes the change in before it is answered: who
 //! has the answer finds the job as it was to be.
@@ -21,6 +22,16 @@ const TOLD: usize = 20;
 /// What comes back of an edit: its token, and the file that was written or why nothing was changed.
 pub(super) type Answer = (u64, Result<Option<String>, Refusal>);
 
+/// Who asked for a reload.
+pub(super) enum Reload {
+    /// The warden: it is told.
+    Warden,
+    /// A request: it is answered.
+    Request(Reply<StatusView>),
+    /// The same; what was defined in memory alone is forgotten, and pauses end.
+    Reset(Reply<StatusView>),
+}
+
 /// Edits that are on their way, by token.
 #[derive(Debug, Default)]
 pub(super) struct Edits(BTreeMap<u64, Pending>);
@@ -35,7 +46,7 @@ struct Pending {
 
 impl Edits {
     /// The numbers that the entries of edited jobs have.
-    pub fn numbers(&self, edited: &[Answer], state: &State) -> BTreeMap<u64, u64> {
+    pub(super) fn numbers(&self, edited: &[Answer], state: &State) -> BTreeMap<u64, u64> {
         let number = |(token, _): &Answer| Some((*token, state.number_of(&self.0.get(token)?.name)?));
         edited.iter().filter_map(number).collect()
     }
@@ -70,6 +81,14 @@ impl Engine {
         Ok(())
     }
 
+    /// Has everything read anew.
+    pub(super) fn reload(&mut self, who: Reload) {
+        let token = self.next_token();
+        let reset = matches!(who, Reload::Reset(_));
+        self.reloads.insert(token, who);
+        self.commands.send(if reset { Command::Reset(token) } else { Command::Reload(token) });
+    }
+
     /// Answers edits; `had` are the numbers that the jobs had before.
     pub(super) fn take_edited(&mut self, edited: Vec<Answer>, had: BTreeMap<u64, u64>) -> Result<(), Broken> {
         for (token, result) in edited {
@@ -93,7 +112,7 @@ impl Engine {
         let errors: Vec<String> =
             findings.filter(|finding| finding.severity == Severity::Error).map(ToString::to_string).collect();
         let answer = match errors.as_slice() {
-            [] => Ok(self.state.show_status()),
+            [] => Ok(self.show_status()),
             errors => Err(Refusal {
                 code: "broken".into(),
                 message: errors.iter().take(TOLD).map(String::as_str).collect::<Vec<_>>().join("\n"),

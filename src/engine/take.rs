@@ -3,8 +3,9 @@
 use std::os::fd::OwnedFd;
 
 use super::core::Event;
+use super::edits::Reload;
 use super::ledger::Cut;
-use super::turn::{Engine, Reload};
+use super::turn::Engine;
 use super::{Broken, tell};
 use crate::conf::Update;
 use crate::wire::{Adopt, AdoptState, ToWarden};
@@ -34,6 +35,7 @@ impl Engine {
         Ok(())
     }
 
+    /// Definitions have changed, and whoever waits for that is answered.
     pub(super) fn take_update(&mut self, update: Update) -> Result<bool, Broken> {
         let Update { changes, files, watch, identity, complete, tokens, edited } = update;
         let had = self.edits.numbers(&edited, &self.state);

@@ -14,17 +14,16 @@ use tokio::sync::mpsc;
 use super::beats::Beating;
 use super::boot::Boot;
 use super::core::{Event, Now, Setting, State};
-use super::edits::Edits;
+use super::edits::{Edits, Reload};
 use super::errands::Listening;
 use super::greet::Greeting;
 use super::keep::Keeper;
 use super::ledger::{Cut, Ledger};
 use super::opener::{Ask, Asked, WardenOpener};
 use super::outbox::Outbox;
-use super::request::{Reply, Request};
+use super::request::Request;
 use super::status::Status;
 use super::timer::Alarm;
-use super::view::StatusView;
 use super::{Broken, ready};
 use crate::api;
 use crate::conf::{self, Command, Commands, Config, Policy, Trust, Update};
@@ -78,16 +77,6 @@ pub struct Engine {
     pub(super) stopping: bool,
     began: Instant,
     last_token: u64,
-}
-
-/// Who asked for a reload.
-pub(super) enum Reload {
-    /// The warden: it is told.
-    Warden,
-    /// A request: it is answered.
-    Request(Reply<StatusView>),
-    /// The same; what was defined in memory alone is forgotten, and pauses end.
-    Reset(Reply<StatusView>),
 }
 
 struct Inbox {
@@ -324,14 +313,6 @@ impl Engine {
         let (message, beside) = self.asked.ask(ask);
         self.outbox.send(&message, beside).map_err(Broken::Link)?;
         Ok(true)
-    }
-
-    /// Has everything read anew.
-    pub(super) fn reload(&mut self, who: Reload) {
-        let token = self.next_token();
-        let reset = matches!(who, Reload::Reset(_));
-        self.reloads.insert(token, who);
-        self.commands.send(if reset { Command::Reset(token) } else { Command::Reload(token) });
     }
 
     /// What a request to the thread of definitions and its answer know each other by.
