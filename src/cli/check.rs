@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 use nix::sys::stat::fstat;
 
 use crate::conf::{
-    Config, DEFAULT_PATH, Directory, DirectoryPath, Loader, Looked, Opener, Reading, Trust, What, is_job_file,
+    Config, DEFAULT_PATH, Directory, DirectoryPath, Loader, Looked, Names, Opener, Reading, Trust, What, is_job_file,
 };
 use crate::job::{Finding, Severity};
 use crate::wire::DirectoryPlace;
@@ -130,7 +130,7 @@ impl Report {
         }
         let names = match asked {
             Some(names) => names,
-            None => match Loader::names(directory.as_fd(), &itself) {
+            None => match Names::of(directory.as_fd(), &itself) {
                 Ok(names) => {
                     self.findings.extend(names.findings);
                     names.files

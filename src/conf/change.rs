@@ -11,13 +11,14 @@ use jiff::Timestamp;
 
 use super::directory::Reading;
 use super::edit::{self, EditError, Set, Value};
+use super::fetch::{Stamp, is_link};
 use super::jobs_config;
-use super::load::{Stamp, is_link};
 use super::open::Opener;
 use super::overlay::Laid;
 use super::replace::why_not_written;
+use super::sets::sets;
 use super::watch::Watch;
-use crate::engine::{Change, Edit, Keys, Refusal, Text};
+use crate::engine::{Change, Edit, Refusal, Text};
 use crate::job::{Armed, Finding, JobName, Severity};
 use crate::wire::FilePlace;
 
@@ -291,53 +292,6 @@ impl<O: Opener> Watch<O> {
             Some("it is defined in memory alone: change it there, or define it permanently"),
         )
     }
-}
-
-impl Change {
-    /// The job.
-    pub fn name(&self) -> &JobName {
-        match self {
-            Change::Define(keys) => &keys.name,
-            Change::Write { name, .. }
-            | Change::Delete(name)
-            | Change::Disable(name)
-            | Change::Resume(name)
-            | Change::Reschedule(name, _) => name,
-        }
-    }
-}
-
-/// The keys that a change sets.
-fn sets(change: &Change) -> Vec<Set> {
-    let set = |key, value| Set { key, value: Some(value) };
-    match change {
-        Change::Define(keys) => define(keys),
-        Change::Disable(_) => vec![set("enable", Value::Bool(false))],
-        Change::Resume(_) => vec![set("enable", Value::Bool(true))],
-        Change::Reschedule(_, schedule) => vec![set("schedule", Value::Text(schedule.clone()))],
-        Change::Write { .. } | Change::Delete(_) => Vec::new(),
-    }
-}
-
-/// What mysql-crond's keys say, and no longer what would contradict them.
-fn define(keys: &Keys) -> Vec<Set> {
-    let set = |key, value| Set { key, value: Some(value) };
-    let gone = |key| Set { key, value: None };
-    let work_dir = (!keys.work_dir.is_empty()).then(|| Value::Text(keys.work_dir.clone()));
-    let mut sets = vec![
-        set("enable", Value::Bool(keys.enable)),
-        gone("script"),
-        set("command", Value::Text(keys.command.clone())),
-        set("args", Value::Texts(keys.args.clone())),
-        set("schedule", Value::Text(keys.schedule.clone())),
-        gone("dialect"),
-        set("creator", Value::Text(keys.creator.clone())),
-        Set { key: "work_dir", value: work_dir },
-    ];
-    if let Some(overlap) = keys.overlap {
-        sets.extend([set("overlap", Value::Bool(overlap)), gone("on_overlap")]);
-    }
-    sets
 }
 
 /// What a definition in memory is called in place of a file. The last part makes the name of a job that has none else.

@@ -262,7 +262,7 @@ impl Held {
 
 #[cfg(test)]
 mod tests {
-    use super::super::load::is_job_file;
+    use super::super::names::is_job_file;
     use super::*;
     use notify::event::{DataChange, Flag, MetadataKind, RemoveKind, RenameMode};
 

@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat, openat2};
 use nix::sys::stat::{FileStat, Mode, fstat};
 
-use super::load::MAX_FILES;
+use super::names::MAX_FILES;
 use super::replace::{remove, replace};
 use super::trust::Trust;
 use crate::wire::{DirectoryPlace, FilePlace};

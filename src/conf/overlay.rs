@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::load::MAX_FILES;
+use super::names::MAX_FILES;
 use crate::job::JobName;
 
 /// Most bytes of text that are held.

@@ -12,7 +12,7 @@ use nix::sys::stat::{FileStat, fstat};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 
 use super::inbox::{Inbox, Note, Signs, note};
-use super::load::is_job_file;
+use super::names::is_job_file;
 use super::open::{Opener, path_of};
 use super::trust::{Trust, What};
 use crate::job::Finding;

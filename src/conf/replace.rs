@@ -14,7 +14,7 @@ use nix::fcntl::{AtFlags, OFlag, openat, renameat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fsync, unlinkat};
 
-use super::load::is_job_file;
+use super::names::is_job_file;
 use super::trust::{Trust, What};
 
 /// What the names of half-written files begin with; the number of the writing process follows.

@@ -11,7 +11,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -21,44 +21,19 @@ use jiff::tz::TimeZone;
 use tokio::sync::mpsc::Sender;
 
 use super::config::Config;
-use super::directory::{Change, Directory, Reading};
+use super::directory::Directory;
 use super::inbox::{Held, Inbox};
-use super::jobs_config::Identity;
-use super::load::{Loader, Looked, MAX_FILES};
+use super::load::Loader;
+use super::look::{Look, MAX_AGAIN};
+use super::names::Names;
 use super::open::Opener;
 use super::overlay::Overlay;
 use super::place::{Found, Place};
+use super::update::Update;
 use super::wish::{Commands, Wish};
-use crate::engine::{FileView, Refusal};
+use crate::engine::FileView;
 use crate::job::Finding;
 use crate::wire::{DirectoryPlace, FilePlace};
-
-/// Before another look at a file that may still be being written, and how many such looks.
-const AGAIN: Duration = Duration::from_millis(55);
-const MAX_AGAIN: u32 = 20;
-/// So many looks say that `jobs_config` is gone before that is believed: programs that write it take it away first.
-const GONE_AGAIN: u32 = 4;
-/// Before a file is tried again that could not be read: from, to.
-const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
-
-/// What has changed.
-#[derive(Debug, Default)]
-pub struct Update {
-    /// For jobs.
-    pub changes: Vec<Change>,
-    /// For files: what each has to say now, `None` when nothing any more. A directory itself is among them under its path.
-    pub files: Vec<(String, Option<FileView>)>,
-    /// How `conf_d` is watched, where that has changed: `inotify`, or `polling` with the reason.
-    pub watch: Option<String>,
-    /// What `jobs_config` says of the machine, where that has changed.
-    pub identity: Option<Identity>,
-    /// The first snapshot is through, or the reloads in `tokens` are.
-    pub complete: bool,
-    /// Reloads that are answered by this.
-    pub tokens: Vec<u64>,
-    /// Edits that are answered by this: the file that was written, if any, or why nothing was changed.
-    pub edited: Vec<(u64, Result<Option<String>, Refusal>)>,
-}
 
 /// How files are read.
 #[derive(Debug, Clone)]
@@ -126,9 +101,9 @@ pub(super) struct Watch<O> {
     out: Sender<Update>,
     waiting: Waiting,
     /// Files that may still be being written: when to look, and how often that was done.
-    again: BTreeMap<FilePlace, (Instant, u32)>,
+    pub(super) again: BTreeMap<FilePlace, (Instant, u32)>,
     /// Files that could not be read: when to try, and how long to wait the next time.
-    retry: BTreeMap<FilePlace, (Instant, Duration)>,
+    pub(super) retry: BTreeMap<FilePlace, (Instant, Duration)>,
     /// There are links among the names of `conf_d`: what is no job file may be what one points at.
     links: bool,
     /// What is wrong with names in `conf_d`.
@@ -167,7 +142,7 @@ struct Waiting {
 
 /// How much a scan looks at.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Scan {
+pub(super) enum Scan {
     /// What stat(2) says has changed.
     Changed,
     /// Every file.
@@ -242,7 +217,7 @@ impl<O: Opener> Watch<O> {
     }
 
     /// A directory was found anew, or lost: what was planned for its files holds no longer.
-    fn note(&mut self, directory: DirectoryPlace, found: Found, due: &mut Vec<(FilePlace, Look)>) {
+    pub(super) fn note(&mut self, directory: DirectoryPlace, found: Found, due: &mut Vec<(FilePlace, Look)>) {
         let mut drop_plans = || {
             due.retain(|(place, _)| directory_of(place) != directory);
             self.again.retain(|place, _| directory_of(place) != directory);
@@ -273,9 +248,9 @@ impl<O: Opener> Watch<O> {
     }
 
     /// Looks at all files of `conf_d`.
-    fn scan(&mut self, scan: Scan) {
+    pub(super) fn scan(&mut self, scan: Scan) {
         let Some(directory) = self.conf_d.directory() else { return };
-        let names = match Loader::names(directory.as_fd(), &self.conf_d.path) {
+        let names = match Names::of(directory.as_fd(), &self.conf_d.path) {
             Ok(names) => names,
             Err(error) => {
                 let message = format!("the directory cannot be listed now: {error}; it will be tried again");
@@ -298,126 +273,6 @@ impl<O: Opener> Watch<O> {
             }
         }
         self.look_at(due);
-    }
-
-    fn look_at(&mut self, due: Vec<(FilePlace, Look)>) {
-        let mut gone = Vec::new();
-        for (place, look) in due {
-            match &place {
-                FilePlace::ConfD(name) => {
-                    if self.look_at_file(name, look) {
-                        gone.push(name.clone());
-                    }
-                }
-                FilePlace::JobsConfig => self.look_at_jobs_config(look),
-            }
-        }
-        if gone.is_empty() {
-            return;
-        }
-        // Its files go first when a directory goes: then it is the directory that is gone, and they stay.
-        if self.conf_d.is_deleted() {
-            let found = self.conf_d.identify(&self.opener);
-            let fresh = matches!(found, Found::Fresh { .. });
-            self.note(DirectoryPlace::ConfD, found, &mut Vec::new());
-            if fresh {
-                self.scan(Scan::All);
-            }
-            return;
-        }
-        for name in gone {
-            let place = FilePlace::ConfD(name);
-            self.loader.forget(&place);
-            self.retry.remove(&place);
-            if let FilePlace::ConfD(name) = &place {
-                self.directory.remove(name);
-            }
-        }
-        if self.directory.is_empty() {
-            self.conf_d.check_soon();
-        }
-    }
-
-    /// Looks at a job file. `true`: it is gone.
-    fn look_at_file(&mut self, name: &str, look: Look) -> bool {
-        let Some(directory) = self.conf_d.directory() else { return false };
-        let made = look == Look::Created && is_empty(directory.as_fd(), name);
-        if made || (!self.directory.contains(name) && self.directory.len() >= MAX_FILES) {
-            // Made and not yet written: its close comes.
-            return false;
-        }
-        let looked = self.loader.look(directory.as_fd(), &self.opener, name, look.is_sure());
-        let place = FilePlace::ConfD(name.to_owned());
-        match looked {
-            Looked::Gone => return true,
-            Looked::Same => drop(self.retry.remove(&place)),
-            Looked::Young => self.look_again(place, look),
-            Looked::Read(reading) => {
-                self.retry.remove(&place);
-                self.directory.upsert(name, reading);
-            }
-            Looked::Passing(finding) => {
-                self.directory.upsert(name, Reading::Broken(vec![finding]));
-                self.try_again(place, look);
-            }
-        }
-        false
-    }
-
-    fn look_at_jobs_config(&mut self, look: Look) {
-        let place = FilePlace::JobsConfig;
-        let Some((directory, JobsConfigFile { name, label })) =
-            self.jobs.as_ref().and_then(|(place, file)| Some((place.directory()?, file.clone())))
-        else {
-            return;
-        };
-        if look == Look::Created && is_empty(directory.as_fd(), &name) {
-            return;
-        }
-        let names = (name.as_str(), label.as_str());
-        match self.loader.look_at_jobs_config(directory.as_fd(), &self.opener, names, look.is_sure()) {
-            Looked::Gone => {
-                let count = if let Look::Again(count) = look { count } else { 0 };
-                if self.directory.has_items() && count < GONE_AGAIN {
-                    self.again.insert(place, (Instant::now() + AGAIN, count + 1));
-                } else if !self.jobs.as_ref().is_some_and(|(place, _)| place.is_deleted()) {
-                    self.loader.forget(&place);
-                    self.retry.remove(&place);
-                    self.directory.set_jobs_config(&label, Some(Vec::new()), Vec::new());
-                    self.update.identity = Some(Identity::default());
-                }
-            }
-            Looked::Same => drop(self.retry.remove(&place)),
-            Looked::Young => self.look_again(place, look),
-            Looked::Read(Ok(read)) => {
-                self.retry.remove(&place);
-                self.directory.set_jobs_config(&label, Some(read.items), read.findings);
-                self.update.identity = Some(read.identity);
-            }
-            Looked::Read(Err(findings)) => {
-                self.retry.remove(&place);
-                self.directory.set_jobs_config(&label, None, findings);
-            }
-            Looked::Passing(finding) => {
-                self.directory.set_jobs_config(&label, None, vec![finding]);
-                self.try_again(place, look);
-            }
-        }
-    }
-
-    /// The file is as its writer, which is this thread, has left it.
-    pub(super) fn look_at_written(&mut self, place: FilePlace) {
-        self.look_at(vec![(place, Look::Closed)]);
-    }
-
-    fn look_again(&mut self, place: FilePlace, look: Look) {
-        let count = if let Look::Again(count) = look { count } else { 0 };
-        self.again.insert(place, (Instant::now() + AGAIN, count + 1));
-    }
-
-    fn try_again(&mut self, place: FilePlace, look: Look) {
-        let wait = if let Look::Retry(wait) = look { (wait * 2).min(RETRY.1) } else { RETRY.0 };
-        self.retry.insert(place, (Instant::now() + wait, wait));
     }
 
     /// Says what there is to say of the directories themselves.
@@ -467,26 +322,6 @@ impl<O: Opener> Watch<O> {
     }
 }
 
-/// Why a file is looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Look {
-    /// Its writer has closed it.
-    Closed,
-    /// It was made.
-    Created,
-    /// It was found, and looked at so many times before.
-    Again(u32),
-    /// It could not be read, and this long was waited.
-    Retry(Duration),
-}
-
-impl Look {
-    /// Nobody writes to it, however young it is.
-    fn is_sure(self) -> bool {
-        !matches!(self, Look::Again(_))
-    }
-}
-
 fn directory_of(place: &FilePlace) -> DirectoryPlace {
     match place {
         FilePlace::ConfD(_) => DirectoryPlace::ConfD,
@@ -502,15 +337,4 @@ fn take_due<V>(
     let due = |(place, value): (&FilePlace, &V)| (at(value) <= now).then(|| place.clone());
     let due: Vec<FilePlace> = waiting.iter().filter_map(due).collect();
     due.into_iter().filter_map(|place| waiting.remove_entry(&place))
-}
-
-/// A regular file without a byte in it and without another name.
-fn is_empty(directory: BorrowedFd<'_>, name: &str) -> bool {
-    use nix::sys::stat::{SFlag, fstatat};
-    let stat = fstatat(directory, name, nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW);
-    stat.is_ok_and(|stat| {
-        SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG
-            && stat.st_size == 0
-            && stat.st_nlink < 2
-    })
 }

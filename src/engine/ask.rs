@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::Broken;
 use super::core::Effect;
+use super::edits::Reload;
 use super::request::{Edited, Refusal, Reply, Request};
-use super::turn::{Engine, Reload};
+use super::turn::Engine;
 use super::view::RunView;
 use crate::conf::Command;
 use crate::wire::RunId;

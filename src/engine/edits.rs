@@ -1,17 +1,19 @@
-//! Changes of definitions on their way: from a request to the thread that keeps the definitions, and back.
+//! Definitions on their way: changes and reloads from a request to the thread that keeps the definitions, and what has changed
+//! back from it.
 //!
 //! What a definition says is judged there, pauses are judged here. The core takes the change in before it is answered: who
 //! has the answer finds the job as it was to be.
 
 use std::collections::BTreeMap;
 
-use super::Broken;
-use super::core::State;
+use super::core::{Event, State};
 use super::request::{Change, Edit, Edited, Refusal, Reply};
 use super::turn::Engine;
 use super::view::StatusView;
-use crate::conf::{Command, busy};
+use super::{Broken, tell};
+use crate::conf::{Command, Update, busy};
 use crate::job::{JobName, Severity};
+use crate::wire::ToWarden;
 
 /// Edits that may be on their way.
 const MAX_EDITS: usize = 256;
@@ -20,6 +22,16 @@ const TOLD: usize = 20;
 
 /// What comes back of an edit: its token, and the file that was written or why nothing was changed.
 pub(super) type Answer = (u64, Result<Option<String>, Refusal>);
+
+/// Who asked for a reload.
+pub(super) enum Reload {
+    /// The warden: it is told.
+    Warden,
+    /// A request: it is answered.
+    Request(Reply<StatusView>),
+    /// The same; what was defined in memory alone is forgotten, and pauses end.
+    Reset(Reply<StatusView>),
+}
 
 /// Edits that are on their way, by token.
 #[derive(Debug, Default)]
@@ -35,7 +47,7 @@ struct Pending {
 
 impl Edits {
     /// The numbers that the entries of edited jobs have.
-    pub fn numbers(&self, edited: &[Answer], state: &State) -> BTreeMap<u64, u64> {
+    fn numbers(&self, edited: &[Answer], state: &State) -> BTreeMap<u64, u64> {
         let number = |(token, _): &Answer| Some((*token, state.number_of(&self.0.get(token)?.name)?));
         edited.iter().filter_map(number).collect()
     }
@@ -70,8 +82,43 @@ impl Engine {
         Ok(())
     }
 
+    /// Has everything read anew.
+    pub(super) fn reload(&mut self, who: Reload) {
+        let token = self.next_token();
+        let reset = matches!(who, Reload::Reset(_));
+        self.reloads.insert(token, who);
+        self.commands.send(if reset { Command::Reset(token) } else { Command::Reload(token) });
+    }
+
+    /// Definitions have changed, and whoever waits for that is answered.
+    pub(super) fn take_update(&mut self, update: Update) -> Result<bool, Broken> {
+        let Update { changes, files, watch, identity, complete, tokens, edited } = update;
+        let had = self.edits.numbers(&edited, &self.state);
+        if let Some(said) = identity {
+            self.beating.identify(said);
+        }
+        tell::tell_files(&files);
+        let watched = watch.map(Event::Watch);
+        for event in [Event::Files(files), Event::Loaded { changes, complete }].into_iter().chain(watched) {
+            self.step(event)?;
+        }
+        if complete && !std::mem::replace(&mut self.ready, true) {
+            self.send(&ToWarden::Ready)?;
+        }
+        self.take_edited(edited, had)?;
+        for token in tokens {
+            match self.reloads.remove(&token) {
+                Some(Reload::Warden) => self.send(&ToWarden::Reloaded)?,
+                Some(Reload::Request(reply)) => drop(reply.send(Ok(self.show_status()))),
+                Some(Reload::Reset(reply)) => self.take_reset(reply)?,
+                None => {}
+            }
+        }
+        Ok(true)
+    }
+
     /// Answers edits; `had` are the numbers that the jobs had before.
-    pub(super) fn take_edited(&mut self, edited: Vec<Answer>, had: BTreeMap<u64, u64>) -> Result<(), Broken> {
+    fn take_edited(&mut self, edited: Vec<Answer>, had: BTreeMap<u64, u64>) -> Result<(), Broken> {
         for (token, result) in edited {
             let Some(Pending { name, unpauses, reply }) = self.edits.0.remove(&token) else { continue };
             if result.is_ok() && unpauses {
@@ -85,7 +132,7 @@ impl Engine {
     }
 
     /// Everything was read anew and nothing is defined in memory alone: pauses end, too.
-    pub(super) fn take_reset(&mut self, reply: Reply<StatusView>) -> Result<(), Broken> {
+    fn take_reset(&mut self, reply: Reply<StatusView>) -> Result<(), Broken> {
         let effects = self.state.unpause_all(self.now());
         self.perform(effects)?;
         let views = self.state.show_files();
@@ -93,7 +140,7 @@ impl Engine {
         let errors: Vec<String> =
             findings.filter(|finding| finding.severity == Severity::Error).map(ToString::to_string).collect();
         let answer = match errors.as_slice() {
-            [] => Ok(self.state.show_status()),
+            [] => Ok(self.show_status()),
             errors => Err(Refusal {
                 code: "broken".into(),
                 message: errors.iter().take(TOLD).map(String::as_str).collect::<Vec<_>>().join("\n"),

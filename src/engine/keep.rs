@@ -18,6 +18,9 @@ const MAX_FILE: u64 = 32 << 20;
 /// Done once what was said before it is on the disk.
 type Then = Box<dyn FnOnce() + Send>;
 
+/// The last word about each name.
+type Words = BTreeMap<JobName, Option<Pause>>;
+
 /// Keeps pauses. When it is dropped, its thread ends.
 pub struct Keeper {
     inbox: Arc<Inbox>,
@@ -31,8 +34,7 @@ struct Inbox {
 
 #[derive(Default)]
 struct Held {
-    /// The last word about each name.
-    words: BTreeMap<JobName, Option<Pause>>,
+    words: Words,
     then: Vec<Then>,
     over: bool,
 }
@@ -97,7 +99,7 @@ impl Inbox {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(&self) -> Option<(BTreeMap<JobName, Option<Pause>>, Vec<Then>)> {
+    fn take(&self) -> Option<(Words, Vec<Then>)> {
         let mut held = self.lock();
         loop {
             if !held.words.is_empty() || !held.then.is_empty() {

@@ -14,17 +14,16 @@ use tokio::sync::mpsc;
 use super::beats::Beating;
 use super::boot::Boot;
 use super::core::{Event, Now, Setting, State};
-use super::edits::Edits;
+use super::edits::{Edits, Reload};
 use super::errands::Listening;
 use super::greet::Greeting;
 use super::keep::Keeper;
 use super::opener::{Ask, Asked, WardenOpener};
 use super::outbox::Outbox;
-use super::request::{Reply, Request};
+use super::request::Request;
 use super::status::Status;
 use super::timer::Alarm;
-use super::view::StatusView;
-use super::{Broken, ready, tell};
+use super::{Broken, ready};
 use crate::api;
 use crate::conf::{self, Command, Commands, Config, Policy, Trust, Update};
 use crate::run::{Capture, CaptureEvent};
@@ -70,20 +69,10 @@ pub struct Engine {
     boot: Option<Boot>,
     /// Runs whose pipes came with their adoption.
     piped: BTreeSet<RunId>,
-    ready: bool,
+    pub(super) ready: bool,
     pub(super) stopping: bool,
     began: Instant,
     last_token: u64,
-}
-
-/// Who asked for a reload.
-pub(super) enum Reload {
-    /// The warden: it is told.
-    Warden,
-    /// A request: it is answered.
-    Request(Reply<StatusView>),
-    /// The same; what was defined in memory alone is forgotten, and pauses end.
-    Reset(Reply<StatusView>),
 }
 
 struct Inbox {
@@ -313,32 +302,6 @@ impl Engine {
         Ok(())
     }
 
-    fn take_update(&mut self, update: Update) -> Result<bool, Broken> {
-        let Update { changes, files, watch, identity, complete, tokens, edited } = update;
-        let had = self.edits.numbers(&edited, &self.state);
-        if let Some(said) = identity {
-            self.beating.identify(said);
-        }
-        tell::tell_files(&files);
-        let watched = watch.map(Event::Watch);
-        for event in [Event::Files(files), Event::Loaded { changes, complete }].into_iter().chain(watched) {
-            self.step(event)?;
-        }
-        if complete && !std::mem::replace(&mut self.ready, true) {
-            self.send(&ToWarden::Ready)?;
-        }
-        self.take_edited(edited, had)?;
-        for token in tokens {
-            match self.reloads.remove(&token) {
-                Some(Reload::Warden) => self.send(&ToWarden::Reloaded)?,
-                Some(Reload::Request(reply)) => drop(reply.send(Ok(self.show_status()))),
-                Some(Reload::Reset(reply)) => self.take_reset(reply)?,
-                None => {}
-            }
-        }
-        Ok(true)
-    }
-
     fn take_output(&mut self, event: CaptureEvent) -> Result<bool, Broken> {
         let CaptureEvent::Drained { run, received, dropped } = event;
         self.step(Event::Drained { run, received, dropped })
@@ -348,14 +311,6 @@ impl Engine {
         let (message, beside) = self.asked.ask(ask);
         self.outbox.send(&message, beside).map_err(Broken::Link)?;
         Ok(true)
-    }
-
-    /// Has everything read anew.
-    pub(super) fn reload(&mut self, who: Reload) {
-        let token = self.next_token();
-        let reset = matches!(who, Reload::Reset(_));
-        self.reloads.insert(token, who);
-        self.commands.send(if reset { Command::Reset(token) } else { Command::Reload(token) });
     }
 
     /// What a request to the thread of definitions and its answer know each other by.
