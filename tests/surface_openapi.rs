@@ -7,6 +7,7 @@ mod surface;
 use std::collections::BTreeSet;
 
 use rotad::api::{crond, route};
+use rotad::engine::BeatsView;
 use rotad::wire::RunId;
 use serde_json::Value;
 use surface::Daemon;
@@ -169,6 +170,14 @@ fn real_answers_have_the_promised_shapes() {
     let daemon = Daemon::start();
     let document = document(&daemon);
     let schemas = &document["components"]["schemas"];
+    {
+        let mut world = daemon.world.lock().unwrap();
+        let pause = world.entries.iter().find_map(|entry| entry.pause.clone());
+        world.jobs[1].pause = pause;
+    }
+    for beats in [BeatsView::default(), BeatsView { failing: Some("no".into()), ..BeatsView::default() }] {
+        check(schemas, &schemas["Beats"], &serde_json::to_value(beats).unwrap()).unwrap();
+    }
     for (method, path, query, shape) in routes() {
         let described = path.replace("NAME", "{NAME}").replace("ID", "{ID}");
         let url = path.replace("NAME", "backup").replace("ID", &RunId(7).to_string());
