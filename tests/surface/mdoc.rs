@@ -222,7 +222,7 @@ fn quoted(text: &str) -> String {
 
 /// What is marked, by its shape.
 fn kind(word: &str) -> &'static str {
-    let named = |groups: &[Group]| all(groups).iter().any(|name| *name == word);
+    let named = |groups: &[Group]| all(groups).contains(&word);
     let capital = |c: char| c.is_ascii_uppercase() || c == '_';
     match word {
         _ if word.starts_with("SIG") && word.chars().all(char::is_alphanumeric) => "Dv",
