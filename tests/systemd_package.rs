@@ -103,7 +103,7 @@ fn h114_an_upgrade_goes_on_with_the_jobs() {
     assert_eq!(lab.ok("rota run --wait hello"), "hello");
     lab.arm("long.yaml", "script: until [ -e /tmp/go ]; do sleep 0.1; done; exit 7\n");
     lab.ok("rota run long");
-    let running = "rota show long --json | grep -o '\"pid\": *[0-9]*'";
+    let running = "rota show long --json | grep -o '\"pid\": *[0-9][0-9]*'";
     let job = lab.until_ok(running);
     let (warden, engine) = (lab.property("MainPID"), lab.ok(ENGINE));
     lab.ok("echo 'stop_timeout: 30s' >> /etc/rotad/rotad.yaml");
