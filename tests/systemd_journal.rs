@@ -230,7 +230,7 @@ fn logs_reads_the_journal_for_what_the_daemon_no_longer_has() {
     lab.arm("count.yaml", "script: seq 100000\n");
     lab.arm("odd.yaml", "script: printf 'a\\377\\n\\nopen'\n");
     let first = run(&lab, "count");
-    run(&lab, "odd");
+    let odd = run(&lab, "odd")["run"].as_str().unwrap().to_owned();
     // More than the daemon keeps of a run.
     let count = |subject: &str| lab.ok(&format!("rota logs {subject} | md5sum"));
     let expected = lab.ok("seq 100000 | md5sum");
@@ -238,13 +238,16 @@ fn logs_reads_the_journal_for_what_the_daemon_no_longer_has() {
     assert_eq!(lab.ok("rota logs -n 2 count"), "99999\n100000");
 
     // Somebody else's words, also in rotad's unit: a job's own.
-    lab.ok("printf 'MESSAGE=forged\\nROTA_JOB=odd\\nROTA_STREAM=stdout\\nROTA_RUN_ID=zz\\n' | logger --journald");
-    lab.arm(
-        "liar.yaml",
-        "script: printf 'MESSAGE=forged\\nROTA_JOB=odd\\nROTA_STREAM=stdout\\n' | logger --journald\n",
+    let forged = format!(
+        "printf 'MESSAGE=forged\\nROTA_JOB=odd\\nROTA_STREAM=stdout\\nROTA_RUN_ID={odd}\\n' | logger --journald"
     );
+    lab.ok(&forged);
+    lab.arm("liar.yaml", &format!("script: {}\n", serde_json::to_string(&forged).unwrap()));
     run(&lab, "liar");
-    assert!(entries(&lab, "ROTA_JOB=odd").iter().filter(|entry| entry["MESSAGE"] == "forged").count() == 2);
+    lab.until("both lie", || {
+        let lies = entries(&lab, "ROTA_JOB=odd").iter().filter(|entry| entry["MESSAGE"] == "forged").count();
+        (lies == 2).then_some(())
+    });
 
     lab.ok("systemctl restart rotad");
     assert_eq!(count("count"), expected);

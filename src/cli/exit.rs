@@ -17,7 +17,7 @@ pub enum Exit {
     Unavailable,
     /// 75: not now: the daemon is busy or stopping.
     Busy,
-    /// 77: the socket may not be opened.
+    /// 77: the socket may not be opened, or the journal not be read.
     Forbidden,
     /// What a run that was waited for ended with: its own code, 128 + the signal, or one of the next three.
     Job(u8),

@@ -14,10 +14,13 @@ pub(super) fn crond() -> impl Iterator<Item = &'static str> {
 
 /// What a log target is.
 pub const TARGET: Value = Word(&[
-    ("auto", "The journal under systemd(1), else standard error."),
+    ("auto", "The journal where standard error is its stream, as it is under systemd(1), else standard error."),
+    (
+        "journal",
+        "The journal wherever there is one, also when the daemon runs in a terminal; without one standard error.",
+    ),
     ("file", "A file for each job, in the directory of log files."),
     ("none", "Nowhere; `rota logs` has the newest lines all the same."),
-    ("journal", "Another word for `auto`."),
 ]);
 
 static OWN: &[Key] = &[
@@ -79,7 +82,7 @@ static LOG: &[Group] = &[
         title: "",
         keys: &[
             Key::new("target", TARGET, "Where to.").default("auto").example("file"),
-            Key::new("dir", PATH, "The directory of log files. Nobody but the engine should be able to write to it.")
+            Key::new("dir", PATH, "The directory of log files, and of what the journal did not take (rotad(8), JOURNAL). Nobody but the engine should be able to write to it.")
                 .otherwise("`/var/log/rotad`, or `log` in `state_dir`")
                 .example("/var/log/rotad"),
             Key::new("max_size", Size, "A log file is rotated once it is larger. At least `4KiB`.")

@@ -12,21 +12,19 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, send};
-use nix::sys::stat::{FileStat, SFlag, fstat};
+use nix::sys::stat::{SFlag, fstat};
 
 use super::escape::escape;
 use crate::job::JobName;
 use crate::run::RunLabel;
 use crate::run::lines::Frame;
+use crate::warden::say::stderr_is_journal;
 use crate::wire::Stream;
 
 /// How long a write waits for a reader.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Written at once where the descriptor may block: what poll(2) promises room for in a pipe.
 const PORTION: usize = 4096;
-/// Longest record for the journal. journald splits beyond 48 KiB, and what it takes for a new record would begin with bytes
-/// of the job's, a forged priority among them.
-const MOST_FOR_JOURNAL: usize = 32 << 10;
 
 /// The daemon's standard error.
 pub struct Terminal {
@@ -59,7 +57,7 @@ enum Style {
     },
     /// `job[run]: line`.
     Plain,
-    /// The same behind the priority that the journal reads.
+    /// rotad's own lines alone, behind the priority that the journal reads. Those of jobs take another way there.
     Journal,
 }
 
@@ -71,7 +69,7 @@ impl Terminal {
             let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
                 && std::env::var_os("TERM").is_some_and(|term| term != "dumb");
             Style::Screen { colour }
-        } else if fstat(stderr.as_fd()).is_ok_and(|stat| is_journal(&stat)) {
+        } else if stderr_is_journal() {
             Style::Journal
         } else {
             Style::Plain
@@ -83,24 +81,9 @@ impl Terminal {
     /// A line of a job. `false`: it could not be written and is dropped.
     #[must_use]
     pub fn line(&mut self, label: &RunLabel, stream: Stream, frame: Frame<'_>) -> bool {
-        let mut line = Vec::with_capacity(frame.bytes.len());
-        escape(frame.bytes, &mut line);
-        let mut rest = &line[..];
-        loop {
-            let cut = match self.style {
-                Style::Journal if rest.len() > MOST_FOR_JOURNAL => boundary(rest),
-                _ => rest.len(),
-            };
-            self.lead(label, stream);
-            self.text.extend_from_slice(&rest[..cut]);
-            rest = &rest[cut..];
-            if !self.put() {
-                return false;
-            }
-            if rest.is_empty() {
-                return true;
-            }
-        }
+        self.lead(label, stream);
+        escape(frame.bytes, &mut self.text);
+        self.put()
     }
 
     /// A line of rotad's own about a run.
@@ -112,9 +95,8 @@ impl Terminal {
                 self.name(&label.job, colour);
                 self.text.extend_from_slice(" ═ rotad: ".as_bytes());
             }
-            Style::Plain => self.text.extend_from_slice(format!("{}[{}] rotad: ", label.job, label.run).as_bytes()),
-            Style::Journal => {
-                self.text.extend_from_slice(format!("<5>{}[{}] rotad: ", label.job, label.run).as_bytes())
+            Style::Plain | Style::Journal => {
+                self.text.extend_from_slice(format!("{}[{}] rotad: ", label.job, label.run).as_bytes())
             }
         }
         escape(text.as_bytes(), &mut self.text);
@@ -131,21 +113,16 @@ impl Terminal {
 
     fn lead(&mut self, label: &RunLabel, stream: Stream) {
         self.text.clear();
-        let priority = match (self.style, stream) {
-            (Style::Screen { colour }, _) => {
-                self.name(&label.job, colour);
-                let bar = match (colour, stream) {
-                    (false, _) => " │ ",
-                    (true, Stream::Stdout) => " \x1b[2m│\x1b[0m ",
-                    (true, Stream::Stderr) => " \x1b[31m│\x1b[0m ",
-                };
-                return self.text.extend_from_slice(bar.as_bytes());
-            }
-            (Style::Plain, _) => "",
-            (Style::Journal, Stream::Stdout) => "<6>",
-            (Style::Journal, Stream::Stderr) => "<4>",
+        let Style::Screen { colour } = self.style else {
+            return self.text.extend_from_slice(format!("{}[{}]: ", label.job, label.run).as_bytes());
         };
-        self.text.extend_from_slice(format!("{priority}{}[{}]: ", label.job, label.run).as_bytes());
+        self.name(&label.job, colour);
+        let bar = match (colour, stream) {
+            (false, _) => " │ ",
+            (true, Stream::Stdout) => " \x1b[2m│\x1b[0m ",
+            (true, Stream::Stderr) => " \x1b[31m│\x1b[0m ",
+        };
+        self.text.extend_from_slice(bar.as_bytes());
     }
 
     /// A job keeps its colour.
@@ -192,12 +169,6 @@ impl Terminal {
     }
 }
 
-/// Under systemd the variable names the device and inode of the journal's stream; only if standard error still is that one
-/// does the journal read it.
-fn is_journal(stat: &FileStat) -> bool {
-    std::env::var("JOURNAL_STREAM").is_ok_and(|stream| stream == format!("{}:{}", stat.st_dev, stat.st_ino))
-}
-
 /// A descriptor to write to that does not block, where one can be had. O_NONBLOCK on the inherited one would change it for
 /// everybody who shares it, the operator's shell too.
 fn open(stderr: BorrowedFd<'_>) -> io::Result<(OwnedFd, Way)> {
@@ -231,9 +202,4 @@ fn wait(fd: BorrowedFd<'_>, deadline: Instant) -> bool {
             _ => return false,
         }
     }
-}
-
-/// The last end of a character at or before [`MOST_FOR_JOURNAL`].
-fn boundary(text: &[u8]) -> usize {
-    (0..=MOST_FOR_JOURNAL).rev().find(|at| text[*at] & 0xc0 != 0x80).unwrap_or(MOST_FOR_JOURNAL)
 }
