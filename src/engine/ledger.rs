@@ -200,7 +200,7 @@ mod tests {
 
     fn entry(run: u64, job: &str) -> Entry {
         let since: Timestamp = "2026-11-20T02:30:00.125Z".parse().unwrap();
-        let slot = (run % 2 == 0).then_some(since);
+        let slot = run.is_multiple_of(2).then_some(since);
         Entry { run: RunId(run), job: JobName::parse(job).unwrap(), slot, since }
     }
 

@@ -24,6 +24,7 @@ mod perform;
 mod ready;
 mod request;
 mod status;
+mod take;
 mod tell;
 mod timer;
 mod turn;

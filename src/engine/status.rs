@@ -71,3 +71,25 @@ fn ahead(at: Timestamp, now: Timestamp) -> String {
         _ => words::ahead(at, now),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_span_holds_until_the_warden_asks_again() {
+        let now: Timestamp = "2026-11-20T02:00:00Z".parse().unwrap();
+        for (seconds, text) in [
+            (-1, "within a minute"),
+            (59, "within a minute"),
+            (60, "in a minute"),
+            (119, "in a minute"),
+            (120, "in 2 min"),
+            (7199, "in 119 min"),
+            (7200, "in 2 h"),
+            (1_000_000, "in 11 days"),
+        ] {
+            assert_eq!(ahead(now + jiff::SignedDuration::from_secs(seconds), now), text, "{seconds}");
+        }
+    }
+}

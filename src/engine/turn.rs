@@ -21,11 +21,11 @@ use super::request::{Refusal, Request};
 use super::status::Status;
 use super::timer::Alarm;
 use super::view::StatusView;
-use super::{Broken, ready, tell};
+use super::{Broken, ready};
 use crate::api;
 use crate::conf::{self, Command, Commands, Config, Policy, Trust, Update};
 use crate::run::{Capture, CaptureEvent};
-use crate::wire::{Adopt, AdoptState, Link, Received, RunId, ToEngine, ToWarden};
+use crate::wire::{Link, Received, RunId, ToEngine, ToWarden};
 
 /// Messages of the warden that one turn takes.
 const BURST: usize = 256;
@@ -58,10 +58,10 @@ pub struct Engine {
     boot: Option<Boot>,
     pub(super) ledger: Ledger,
     /// Runs that ended with an earlier warden, until the first snapshot is whole.
-    cut: Cut,
+    pub(super) cut: Cut,
     /// Runs whose pipes came with their adoption.
-    piped: BTreeSet<RunId>,
-    ready: bool,
+    pub(super) piped: BTreeSet<RunId>,
+    pub(super) ready: bool,
     stopping: bool,
     began: Instant,
     last_token: u64,
@@ -279,54 +279,6 @@ impl Engine {
             }
         }
         Ok(())
-    }
-
-    /// A run of the engine before. Its pipes came with it, also when it is only starting.
-    fn adopt(&mut self, adopt: Adopt, fds: Vec<OwnedFd>) -> Result<(), Broken> {
-        let (run, streams) = (adopt.run, adopt.spools.clone());
-        let over = matches!(adopt.state, AdoptState::NotStarted(_));
-        let ended = matches!(adopt.state, AdoptState::Ended { .. });
-        let pid = match adopt.state {
-            AdoptState::Running { pid, .. } | AdoptState::Ended { pid, .. } => Some(pid),
-            AdoptState::Starting | AdoptState::NotStarted(_) => None,
-        };
-        self.step(Event::Adopt(Box::new(adopt)))?;
-        let Some(label) = self.state.label(run).filter(|_| !over) else { return Ok(()) };
-        let label = self.run_label(&label);
-        let mut fds = fds.into_iter();
-        match (fds.next(), fds.next()) {
-            (Some(stdout), Some(stderr)) => {
-                self.capture.adopt(label, pid, [stdout, stderr], streams.into_iter().zip(fds).collect());
-                self.piped.insert(run);
-            }
-            _ if ended => drop(self.step(Event::Drained { run, received: [0; 2], dropped: 0 })?),
-            _ => self.capture.expect(label),
-        }
-        Ok(())
-    }
-
-    fn take_update(&mut self, update: Update) -> Result<bool, Broken> {
-        let Update { changes, files, watch, complete, tokens } = update;
-        tell::tell_files(&files);
-        let watched = watch.map(Event::Watch);
-        for event in [Event::Files(files), Event::Loaded { changes, complete }].into_iter().chain(watched) {
-            self.step(event)?;
-        }
-        if complete && !std::mem::replace(&mut self.ready, true) {
-            let Cut { runs, rebooted } = std::mem::take(&mut self.cut);
-            tell::tell_cut(&runs, rebooted, self.now().wall);
-            self.step(Event::Lost(runs))?;
-            self.ledger.begin();
-            self.send(&ToWarden::Ready)?;
-        }
-        for token in tokens {
-            match self.reloads.remove(&token) {
-                Some(Reload::Warden) => self.send(&ToWarden::Reloaded)?,
-                Some(Reload::Request(reply)) => drop(reply.send(Ok(self.state.show_status()))),
-                None => {}
-            }
-        }
-        Ok(true)
     }
 
     fn take_output(&mut self, event: CaptureEvent) -> Result<bool, Broken> {

@@ -125,14 +125,10 @@ impl Up {
 
     /// What is due by the clock.
     pub fn pulse(&self, now: Instant) -> Pulse {
+        if let Some(leaves) = self.leaves {
+            return if now >= leaves { Pulse::Hung } else { Pulse::Wait(leaves) };
+        }
         match self.asked {
-            _ if let Some(leaves) = self.leaves => {
-                if now >= leaves {
-                    Pulse::Hung
-                } else {
-                    Pulse::Wait(leaves)
-                }
-            }
             Some(asked) if now >= asked + interval() * PATIENCE => Pulse::Hung,
             Some(asked) => Pulse::Wait(asked + interval() * PATIENCE),
             None if now >= self.next => Pulse::Ask,

@@ -113,8 +113,9 @@ pub fn run(config_file: Option<&Path>) -> ExitCode {
             voice.say(Level::Error, format_args!("{refusal}"));
             ExitCode::from(match refusal {
                 Refusal::User(..) => exit::NO_USER,
-                Refusal::Place(PlaceError::Held(..)) | Refusal::System(..) => exit::TEMPORARY,
-                Refusal::Place(_) => exit::CONFIG,
+                Refusal::Place(PlaceError::Unsafe(_)) => exit::CONFIG,
+                // A full disk, a place that is not mounted yet: worth another try.
+                Refusal::Place(_) | Refusal::System(..) => exit::TEMPORARY,
             })
         }
     }

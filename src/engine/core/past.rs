@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::life::Volume;
 use super::mark::Ticket;
+use super::{Fact, State};
 use crate::engine::view::Outcome;
 use crate::job::{JobName, LogTarget};
 use crate::wire::{Ended, RunId};
@@ -121,6 +122,22 @@ impl JobPast {
     /// Newest first.
     pub fn verdicts(&self) -> impl Iterator<Item = &(Timestamp, Fate)> {
         self.verdicts.iter()
+    }
+}
+
+impl State {
+    /// Books an ended run, and tells of it.
+    pub(super) fn record(&mut self, record: Record) {
+        self.remember(record.clone());
+        self.tell(Fact::Over(record));
+    }
+
+    /// Books one that was told of.
+    pub(super) fn remember(&mut self, record: Record) {
+        if let Some(past) = self.jobs.past_mut(&record.job) {
+            past.last = Some(Box::new(record.clone()));
+        }
+        self.past.book(record);
     }
 }
 

@@ -266,18 +266,6 @@ impl State {
         }
     }
 
-    pub(super) fn record(&mut self, record: Record) {
-        self.remember(record.clone());
-        self.tell(Fact::Over(record));
-    }
-
-    pub(super) fn remember(&mut self, record: Record) {
-        if let Some(past) = self.jobs.past_mut(&record.job) {
-            past.last = Some(Box::new(record.clone()));
-        }
-        self.past.book(record);
-    }
-
     /// Starts what waits for a job's runs, once there are none.
     pub(super) fn go_on(&mut self, name: &JobName, now: Now) -> Option<RunId> {
         let going = self.going.get_mut(name).filter(|going| going.runs.is_empty())?;
