@@ -182,19 +182,25 @@ fn a_socket_that_may_not_be_opened_is_told_from_one_that_is_not_there() {
     assert!(stderr(&output).contains("group"));
 }
 
-/// A daemon that says what it is told, record by record.
+/// A daemon that says what it is told, record by record, and knows nothing else.
 fn scripted(answer: impl FnOnce(&mut dyn Write) + Send + 'static) -> (tempfile::TempDir, String) {
     let scratch = tempfile::tempdir().unwrap();
     let socket = scratch.path().join("rotad.sock");
     let listener = UnixListener::bind(&socket).unwrap();
     std::thread::spawn(move || {
-        let (mut client, _) = listener.accept().unwrap();
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            client.read_exact(&mut byte).unwrap();
-            head.push(byte[0]);
-        }
+        let mut client = loop {
+            let (mut client, _) = listener.accept().unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                client.read_exact(&mut byte).unwrap();
+                head.push(byte[0]);
+            }
+            if head.starts_with(b"POST") || String::from_utf8_lossy(&head).contains("/output") {
+                break client;
+            }
+            client.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").unwrap();
+        };
         client.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n").unwrap();
         answer(&mut client);
     });

@@ -121,7 +121,10 @@ fn they_say_what_the_program_says() {
     for name in PAGES {
         let (old, new) = (page(name), made(&page(name)));
         if std::env::var_os("ROTAD_WRITE").is_some() {
-            std::fs::write(path(name), &new).unwrap();
+            // The other tests read them meanwhile.
+            let written = path(&format!(".{name}.new"));
+            std::fs::write(&written, &new).unwrap();
+            std::fs::rename(written, path(name)).unwrap();
         } else if let Some((old, new)) = old.lines().zip(new.lines()).find(|(old, new)| old != new) {
             panic!(
                 "man/{name} says\n  {old}\nwhere the program says\n  {new}\nROTAD_WRITE=1 cargo test --test surface_man"

@@ -27,6 +27,8 @@ pub struct Logs {
     #[arg(value_name = "NAME|RUN", add = ArgValueCandidates::new(completions::jobs))]
     subject: Option<String>,
     /// Go on with what is printed from now on: by every run of the job, or by the run until it is over
+    ///
+    /// A job whose lines are in the journal is followed there, so that a restart of the daemon does not end it.
     #[arg(long, short, requires = "subject")]
     follow: bool,
     /// Begin with at most so many lines
@@ -35,7 +37,9 @@ pub struct Logs {
     /// Lead each line by the time at which it was read
     #[arg(long, short)]
     timestamps: bool,
-    /// From the journal: lines from this time on, of all runs (as journalctl takes it: "-1h", "yesterday")
+    /// From the journal: lines from this time on, of all runs
+    ///
+    /// Times are written as for journalctl(1): `-1h`, `yesterday`, `2026-11-20 03:00`.
     #[arg(long, value_name = "TIME", requires = "subject", allow_hyphen_values = true)]
     since: Option<String>,
     /// From the journal: lines up to this time
@@ -61,18 +65,18 @@ impl Logs {
     /// A job or a run: from the daemon, or where that has not what is asked for, from the journal.
     fn one(&self, client: &Client, subject: &str) -> Result<(), Error> {
         let query = self.query();
-        let (name, id) = (JobName::parse(subject).ok(), RunId::parse(subject));
-        let job = name.and_then(|name| client.get::<JobView>(&format!("/jobs/{}", percent_encode(name.as_str()))).ok());
-        if let (true, Some(job)) = (self.follow, &job)
-            && job.log == LogTarget::Journal
-            && let Some(journal) = self.journal(client)?
+        let id = RunId::parse(subject);
+        let job = || client.get::<JobView>(&format!("/jobs/{}", percent_encode(subject))).ok();
+        if self.follow
+            && let Some(job) = job().filter(|job| job.log == LogTarget::Journal)
+            && let Some(journal) = journal_of(client)
         {
-            return self.follow_job(&journal, job);
+            return self.follow_job(&journal, &job);
         }
         let mut records = match job_or_run(subject, |subject| client.get_records(&format!("{subject}/output{query}"))) {
             // A job whose file is gone, a run that is forgotten: what they printed may be there still.
             Err(error) if matches!(error.code(), Some("no-such-job" | "no-such-run")) && !self.follow => {
-                let found = match (self.journal(client)?, id) {
+                let found = match (journal_of(client), id) {
                     (Some(journal), Some(run)) if error.code() == Some("no-such-run") => {
                         self.past(&journal, Query { run: Some(run), ..Query::default() })
                     }
@@ -102,8 +106,8 @@ impl Logs {
             };
             if let Some(run) = short
                 && self.lines != Some(0)
-                && job.is_none_or(|job| job.log == LogTarget::Journal)
-                && let Some(journal) = self.journal(client)?
+                && job().is_none_or(|job| job.log == LogTarget::Journal)
+                && let Some(journal) = journal_of(client)
             {
                 let found = match run {
                     Some(run) => self.past(&journal, Query { run: Some(run), ..Query::default() }),
@@ -119,14 +123,9 @@ impl Logs {
         self.show(kept, records)
     }
 
-    /// The journal that the daemon's lines are in.
-    fn journal(&self, client: &Client) -> Result<Option<JournalView>, Error> {
-        Ok(client.get::<StatusView>("/status")?.journal)
-    }
-
     /// All lines between two times.
     fn between(&self, client: &Client, subject: &str) -> Result<(), Error> {
-        let journal = self.journal(client)?.ok_or_else(|| {
+        let journal = client.get::<StatusView>("/status")?.journal.ok_or_else(|| {
             Error::new(Exit::Failed, "what this daemon's jobs print is not in the journal")
                 .hint("--since and --until read the journal; rota logs alone asks the daemon")
         })?;
@@ -271,4 +270,9 @@ impl Logs {
         }
         bytes
     }
+}
+
+/// The journal that the daemon's lines are in, if it says so.
+fn journal_of(client: &Client) -> Option<JournalView> {
+    client.get::<StatusView>("/status").ok()?.journal
 }

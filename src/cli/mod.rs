@@ -83,11 +83,12 @@ enum Verb {
     /// What jobs printed
     ///
     /// Exactly as it was printed: by the last run of a job, or by the run of this id; without an argument by the last run of every
-    /// job, in the order of time, each line led by its job. The daemon keeps only the newest lines of the newest runs of a
-    /// job for this, and none over its restart. Older ones are read from the journal, if that is where they went and
-    /// journalctl(1) may read it, which takes root or the group `systemd-journal`; only entries of the daemon's own engine
-    /// are believed. Otherwise how many lines are missing before the first is told on standard error. A priority that led a
-    /// line is not in the journal's copy of it.
+    /// job, in the order of time, each line led by its job.
+    ///
+    /// The daemon keeps only the newest lines of the newest runs of a job for this, and none over its restart. Older ones
+    /// are read from the journal if that is where they went and journalctl(1) may read it, which takes root or the group
+    /// `systemd-journal`; only entries of the daemon's own engine are believed. Otherwise how many lines are missing
+    /// before the first is told on standard error. A priority that led a line is not in the journal's copy of it.
     Logs(logs::Logs),
     /// Check job files without a daemon
     ///

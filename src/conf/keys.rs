@@ -104,7 +104,7 @@ static LOG: &[Group] = &[
         title: "",
         keys: &[
             Key::new("target", TARGET, "Where to.").default("auto").example("file"),
-            Key::new("dir", PATH, "The directory of log files, and of what the journal did not take; see rotad(8). Nobody but the engine should be able to write to it.")
+            Key::new("dir", PATH, "The directory of log files, and of what the journal did not take (rotad(8), JOURNAL). Nobody but the engine should be able to write to it.")
                 .otherwise("`/var/log/rotad`, or `log` in `state_dir`")
                 .example("/var/log/rotad"),
             Key::new("max_size", Size, "A log file is rotated once it is larger. At least `4KiB`.")

@@ -178,7 +178,9 @@ static LIMITS: &[Group] = &[Group {
 static LINES: &[Key] = &[Key::new(
     "log",
     crate::conf::keys::TARGET,
-    "Where the lines of the job go. The newest are kept for `rota logs` in any case.\n\nIn the journal each line is an entry that `journalctl -t NAME` finds; rotad(8) lists its fields. A line for the journal may begin with its priority: `<3>` for an error, as in sd-daemon(3); it is taken off.",
+    "Where the lines of the job go. In the journal each line is an entry that `journalctl -t NAME` finds; rotad(8) lists \
+     its fields. A line for the journal may begin with its priority: `<3>` for an error, as in sd-daemon(3); it is taken \
+     off. The newest lines are kept for `rota logs` in any case.",
 )
 .otherwise("what `log` of rotad.yaml(5) says")
 .example("file")];

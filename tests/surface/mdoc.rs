@@ -34,7 +34,9 @@ fn option(flag: &clap::Arg) -> String {
     let value = if takes_value(flag) { format!(" Ar {}", value_name(flag)) } else { String::new() };
     let names = flag.get_short().map(|short| format!("Fl {short}{value}"));
     let names = names.into_iter().chain(flag.get_long().map(|long| format!("Fl -{long}{value}")));
-    let help = flag.get_help().map(ToString::to_string).unwrap_or_default();
+    let help = flag.get_long_help().or(flag.get_help()).map(ToString::to_string).unwrap_or_default();
+    // The first sentence is a heading in help texts, without its full stop.
+    let help = help.replacen("\n\n", ". ", 1).trim_end_matches('.').to_owned();
     let (help, default) = match help.split_once(" [default: ") {
         Some((help, default)) => (help.to_owned(), format!(" Default: {}.", default.trim_end_matches(']'))),
         None => (
@@ -227,7 +229,7 @@ fn quoted(text: &str) -> String {
 
 /// What is marked, by its shape.
 fn kind(word: &str) -> &'static str {
-    let named = |groups: &[Group]| all(groups).iter().any(|name| *name == word);
+    let named = |groups: &[Group]| all(groups).contains(&word);
     let capital = |c: char| c.is_ascii_uppercase() || c == '_';
     match word {
         _ if word.starts_with("SIG") && word.chars().all(char::is_alphanumeric) => "Dv",
