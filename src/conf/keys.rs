@@ -149,8 +149,14 @@ static CROND: &[Key] = &[
     .example("{beat_path: /usr/local/gse/bkmonitorbeat}"),
     Key::new("pid_path", Any, "Directory of the pid file. Accepted, without effect: systemd knows the pid.")
         .example("/home/mysql/mysql-crond"),
-    Key::new("jobs_config", Any, "The one file of jobs, read, watched and written beside `conf_d`: an absolute path. It may be \
-        empty or missing. Where it is given, a new permanent job goes there.")
+    Key::new(
+        "jobs_config",
+        Any,
+        "The one file of jobs: an absolute path. It is read, watched and changed like the directory of job files. Each item \
+         of its `jobs` is a job, with the keys of rotad-job(5), and by itself good or broken: a broken item keeps its last \
+         good definition, and while the file is no YAML, or an item has no name that can be read, no job is given up. The \
+         file may be missing or empty, and come later. A new permanent job goes there.",
+    )
         .example("/home/mysql/mysql-crond/jobs-config.yaml"),
 ];
 
