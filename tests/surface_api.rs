@@ -64,7 +64,7 @@ fn g98_heads_without_end_and_bodies_are_refused_and_others_are_served_meanwhile(
     assert!(daemon.raw(&long).starts_with("HTTP/1.1 431 "));
     for (request, status) in [
         ("POST /rotad/v1/reload HTTP/1.1\r\nContent-Length: 18446744073709551615\r\n\r\n", 413),
-        ("POST /rotad/v1/reload HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello", 200),
+        ("POST /rotad/v1/reload HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello", 400),
         ("POST /rotad/v1/reload HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n", 411),
         ("POST /rotad/v1/reload HTTP/1.1\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n", 400),
         ("GET /rotad/v1/status HTTP/1.1\r\nContent-Length: 4\r\n\r\nnull", 200),

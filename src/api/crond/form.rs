@@ -187,8 +187,10 @@ impl Form {
 mod tests {
     use super::*;
 
+    type Bound = (Option<(String, Vec<String>)>, bool, i64);
+
     /// Binds the fields of the route that has most kinds of them.
-    fn bind(body: &str) -> Result<(Option<(String, Vec<String>)>, bool, i64), String> {
+    fn bind(body: &str) -> Result<Bound, String> {
         let mut form = Form::read(body.as_bytes())?;
         let job =
             form.within(("job", "job."), ("Job", "Job."), |job| (job.text("name", "Name"), job.texts("args", "Args")));

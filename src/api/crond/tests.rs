@@ -96,13 +96,13 @@ fn a_row_is_read_by_both_generations_of_clients() {
         r#"{"name":"a","enable":true,"command":"echo","args":["\u003e f"],"schedule":"@every 1h","#,
         r#""creator":"","work_dir":""}"#
     );
-    let first =
-        format!(r#"{{"entries":[{{"ID":1,"Schedule":{{"Delay":3600000000000}},"Next":"2030-01-01T08:00:10+08:00","#)
-            + r#""Prev":"0001-01-01T00:00:00Z","WrappedJob":"#
-            + job
-            + r#","Job":"#
-            + job
-            + r#","NextTime":"2030-01-01T08:00:10+08:00"},"#;
+    let first = r#"{"entries":[{"ID":1,"Schedule":{"Delay":3600000000000},"Next":"2030-01-01T08:00:10+08:00","#
+        .to_owned()
+        + r#""Prev":"0001-01-01T00:00:00Z","WrappedJob":"#
+        + job
+        + r#","Job":"#
+        + job
+        + r#","NextTime":"2030-01-01T08:00:10+08:00"},"#;
     assert!(text.starts_with(&first), "{text}");
     let rows: Value = serde_json::from_str(&text).unwrap();
     let row = |at: usize| &rows["entries"][at];
