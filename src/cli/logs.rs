@@ -34,7 +34,7 @@ pub struct Logs {
     #[arg(long, short)]
     timestamps: bool,
     /// From the journal: lines from this time on, of all runs (as journalctl takes it: "-1h", "yesterday")
-    #[arg(long, value_name = "TIME", requires = "subject", allow_hyphen_values = true)]
+    #[arg(long, value_name = "TIME", requires = "subject", conflicts_with = "lines", allow_hyphen_values = true)]
     since: Option<String>,
     /// From the journal: lines up to this time
     #[arg(long, value_name = "TIME", requires = "subject", allow_hyphen_values = true, conflicts_with = "follow")]
