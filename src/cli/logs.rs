@@ -40,7 +40,7 @@ pub struct Logs {
     /// From the journal: lines from this time on, of all runs
     ///
     /// Times are written as for journalctl(1): `-1h`, `yesterday`, `2026-11-20 03:00`.
-    #[arg(long, value_name = "TIME", requires = "subject", allow_hyphen_values = true)]
+    #[arg(long, value_name = "TIME", requires = "subject", conflicts_with = "lines", allow_hyphen_values = true)]
     since: Option<String>,
     /// From the journal: lines up to this time
     #[arg(long, value_name = "TIME", requires = "subject", allow_hyphen_values = true, conflicts_with = "follow")]
