@@ -16,11 +16,14 @@ fn tests_in(place: &Path, found: &mut BTreeSet<String>) {
             let text = fs::read_to_string(&path).unwrap();
             let mut is_test = false;
             for line in text.lines().map(str::trim) {
-                match line.strip_prefix("fn ").and_then(|rest| rest.split_once('(')) {
+                let function = line.trim_start_matches("async ").strip_prefix("fn ");
+                match function.and_then(|rest| rest.split_once('(')) {
                     Some((name, _)) if is_test => drop(found.insert(name.to_owned())),
                     _ => {}
                 }
-                is_test = line == "#[test]" || (is_test && (line.starts_with("#[") || line.starts_with("//")));
+                is_test = line == "#[test]"
+                    || line.starts_with("#[tokio::test")
+                    || (is_test && (line.starts_with("#[") || line.starts_with("//")));
             }
         }
     }
