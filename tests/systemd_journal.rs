@@ -266,7 +266,8 @@ fn logs_reads_the_journal_for_what_the_daemon_no_longer_has() {
     assert!(lab.ok("rota logs never 2>&1 || true").contains("no job"));
 
     // Who may ask the daemon and not read the journal is told so.
-    lab.ok("useradd --no-create-home visitor && chmod 666 /run/rotad/rotad.sock; chmod o+x /run/rotad");
+    lab.ok("useradd --no-create-home visitor && echo 'api: {readers: [visitor]}' >> /etc/rotad/rotad.yaml");
+    lab.ok("systemctl restart rotad");
     let refused = lab.ok("setpriv --reuid visitor --regid visitor --clear-groups rota logs count 2>&1 || true");
     assert!(refused.contains("you may not read it") && refused.contains("systemd-journal"), "{refused}");
 }
