@@ -64,7 +64,7 @@ pub enum Origin {
 pub struct Directory {
     sources: BTreeMap<Origin, Source>,
     /// Of each job name the sources that have a say; the first decides.
-    claims: HashMap<JobName, BTreeSet<Origin>>,
+    claims: HashMap<JobName, Claims>,
     /// Files of `conf.d` known.
     files: usize,
     /// What `jobs_config` is called, and what it has to say besides its items.
@@ -89,6 +89,23 @@ struct Source {
     findings: Vec<Finding>,
     /// Place among the items of `jobs_config`.
     index: usize,
+}
+
+/// Sources in their order. Mostly one: a set of a tree would take ten times the memory.
+#[derive(Debug, Default)]
+struct Claims(Vec<Origin>);
+
+impl Claims {
+    fn insert(&mut self, origin: Origin) {
+        if let Err(at) = self.0.binary_search(&origin) {
+            self.0.reserve_exact(1);
+            self.0.insert(at, origin);
+        }
+    }
+
+    fn remove(&mut self, origin: &Origin) {
+        self.0.retain(|claim| claim != origin);
+    }
 }
 
 /// Which definition a job has.
@@ -240,7 +257,7 @@ impl Directory {
             && let Some(claims) = self.claims.get_mut(&job)
         {
             claims.remove(origin);
-            if claims.is_empty() {
+            if claims.0.is_empty() {
                 self.claims.remove(&job);
             }
         }
@@ -268,13 +285,13 @@ impl Directory {
     }
 
     fn stand_of(&self, job: &JobName) -> Option<(&Origin, &Armed, bool)> {
-        let origin = self.claims.get(job)?.first()?;
+        let origin = self.claims.get(job)?.0.first()?;
         let source = self.sources.get(origin)?;
         Some((origin, source.good.as_ref()?, source.broken))
     }
 
     fn written_origin(&self, job: &JobName) -> Option<&Origin> {
-        self.claims.get(job)?.iter().find(|origin| !matches!(origin, Origin::Memory(_)))
+        self.claims.get(job)?.0.iter().find(|origin| !matches!(origin, Origin::Memory(_)))
     }
 
     /// The file under which a source's findings are told.

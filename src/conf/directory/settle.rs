@@ -15,7 +15,7 @@ impl Directory {
             let after = self.stand(&job);
             let moved = before.as_ref().map(|stand| &stand.origin) != after.as_ref().map(|stand| &stand.origin);
             if moved && let Some(claims) = self.claims.get(&job) {
-                let labels: Vec<String> = claims.iter().filter_map(|origin| self.label(origin)).collect();
+                let labels: Vec<String> = claims.0.iter().filter_map(|origin| self.label(origin)).collect();
                 self.looked.extend(labels);
             }
             match (before, after) {
