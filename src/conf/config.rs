@@ -115,6 +115,24 @@ impl Config {
         }
     }
 
+    /// Why an item of a `jobs_config` that is not root's alone is refused: it asks for more than `jobs_user` has.
+    pub fn refuses_kept(&self, job: &Job) -> Option<Finding> {
+        let wish = match &job.user {
+            _ if !self.as_root => return None,
+            Some(user) if *user != self.jobs_user => format!("user '{user}'"),
+            // Read with rights that jobs_user may not have.
+            _ if job.environment_file.is_some() => "an environment_file".to_owned(),
+            _ if job.nice < 0 => format!("niceness {}", job.nice),
+            _ => return None,
+        };
+        let message = format!(
+            "the job asks for {wish}, but others than root can change this file: its jobs have the rights of '{}' and no more",
+            self.jobs_user
+        );
+        let hint = "put the job into a file of conf_d, or chown this one and every directory above it to root";
+        Some(Finding::error("user-not-allowed", &job.file, message).hint(hint))
+    }
+
     /// Why a job may not run as the user it names; `None` when it may. The warden asks the same again of every run.
     pub fn refuses(&self, job: &Job) -> Option<Finding> {
         let user = job.user.as_deref()?;

@@ -19,6 +19,7 @@ mod cgroup;
 mod engine;
 mod identity;
 mod inheritance;
+mod keeper;
 mod launch;
 mod notify;
 mod orders;
