@@ -74,14 +74,15 @@ pub struct LogConfig {
 impl Config {
     /// Reads `path`, or [`DEFAULT_PATH`]: the configuration and its warnings, or what is wrong with it.
     pub fn load(path: Option<&Path>) -> Result<(Config, Vec<Finding>), Vec<Finding>> {
-        super::rotad_yaml::load(path.unwrap_or(Path::new(DEFAULT_PATH)), &Standing::of_process())
+        let path = path.unwrap_or(Path::new(DEFAULT_PATH));
+        super::rotad_yaml::load(path, &Standing::beside(Some(path)))
     }
 
     /// Reads a configuration for a look at job files: as the daemon would that its owner starts.
     pub fn load_for_check(path: &Path) -> Result<(Config, Vec<Finding>), Vec<Finding>> {
         use std::os::unix::fs::MetadataExt;
         let roots = std::fs::metadata(path).is_ok_and(|meta| meta.uid() == 0);
-        let process = Standing::of_process();
+        let process = Standing::beside(Some(path));
         super::rotad_yaml::load(path, &Standing { root: process.root || roots, ..process })
     }
 

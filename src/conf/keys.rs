@@ -147,7 +147,7 @@ static CROND: &[Key] = &[
          missing, that is told, and the daemon runs on without beats.",
     )
     .example("{beat_path: /usr/local/gse/bkmonitorbeat}"),
-    Key::new("pid_path", Any, "Directory of the pid file. Accepted, without effect: systemd knows the pid.")
+    Key::new("pid_path", Any, "Directory of the pid file, `mysql-crond.pid`, by which its scripts find the daemon.")
         .example("/home/mysql/mysql-crond"),
     Key::new(
         "jobs_config",

@@ -38,7 +38,7 @@ pub use fetch::Stamp;
 pub use jobs_config::Identity;
 pub use load::{Loader, Looked};
 pub use names::{MAX_FILES, Names, is_job_file};
-pub use open::{Opened, Opener, Path as DirectoryPath, open_in};
+pub use open::{Opened, Opener, Path as DirectoryPath, open_in, read_all};
 pub use replace::{Before, remove, replace, why_not_written};
 pub(crate) use rotad_yaml::log_target;
 pub use standing::Standing;
