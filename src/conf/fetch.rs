@@ -44,7 +44,8 @@ pub struct Stamp {
 
 impl Stamp {
     #[allow(clippy::unnecessary_cast)] // the widths differ between machines
-    pub(super) fn of(stat: &FileStat) -> Stamp {
+    /// Of an opened file, or of what stands under a name.
+    pub fn of(stat: &FileStat) -> Stamp {
         Stamp {
             identity: (stat.st_dev as u64, stat.st_ino as u64),
             size: stat.st_size as i64,
