@@ -462,7 +462,7 @@ fn somebody_else_writes_the_same_file() {
                     Ok(()) => count += 1,
                     Err(error) => assert_eq!(error.raw_os_error(), Some(libc::ESTALE), "{error}"),
                 }
-                std::thread::park_timeout(std::time::Duration::from_millis(7));
+                std::thread::park_timeout(std::time::Duration::from_millis(70));
             }
             count
         });
@@ -484,7 +484,7 @@ fn somebody_else_writes_the_same_file() {
             |n: &i32| text.contains(&format!("name: {kind} {n},")) || text.contains(&format!("name: {kind} {n}\n"));
         (0..count).filter(|n| !is_there(n)).collect()
     };
-    assert!(outside > 20, "{outside}");
+    assert!(outside > 5, "{outside}");
     assert_eq!((missing("edit", edits), missing("outside", outside)), (vec![], vec![]));
     eprintln!("{edits} edits and {outside} of somebody else; {late} edits were told to try again");
     until_true("all are live", || {
