@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use rotad::conf::{Change, Command, Commands, Config, DirectoryPath, Opener, Policy, Update, watch};
+use rotad::conf::{Before, Change, Command, Commands, Config, DirectoryPath, Opened, Opener, Policy, Update, watch};
 use rotad::engine::FileView;
 use rotad::wire::{DirectoryPlace, FilePlace};
 use tokio::sync::mpsc::{Receiver, channel, error::TryRecvError};
@@ -458,21 +458,21 @@ fn b40_out_of_descriptors_is_no_end() {
 struct Given(DirectoryPath);
 
 impl Opener for Given {
-    fn directory(&self, place: DirectoryPlace) -> io::Result<OwnedFd> {
+    fn directory(&self, place: DirectoryPlace) -> io::Result<Opened> {
         self.0.directory(place)
     }
 
-    fn file(&self, place: &FilePlace) -> io::Result<OwnedFd> {
+    fn file(&self, place: &FilePlace) -> io::Result<Opened> {
         assert_eq!(*place, FilePlace::ConfD("a.yaml".into()));
-        io::stdin().as_fd().try_clone_to_owned()
+        Ok(io::stdin().as_fd().try_clone_to_owned()?.into())
     }
 
-    fn write(&self, place: &FilePlace, contents: &[u8]) -> io::Result<()> {
-        self.0.write(place, contents)
+    fn write(&self, place: &FilePlace, contents: &[u8], before: Before) -> io::Result<()> {
+        self.0.write(place, contents, before)
     }
 
-    fn remove(&self, place: &FilePlace) -> io::Result<()> {
-        self.0.remove(place)
+    fn remove(&self, place: &FilePlace, before: Before) -> io::Result<()> {
+        self.0.remove(place, before)
     }
 }
 

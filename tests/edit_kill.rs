@@ -12,6 +12,7 @@ use common::{Daemon, Setup, link_of, root_or_skip, until, until_true};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use rotad::conf::Before;
 use rotad::wire::{FilePlace, Link, Received, ToEngine, ToWarden};
 
 /// How often something is killed.
@@ -43,7 +44,8 @@ fn version(path: &Path) -> u32 {
 fn send(link: &Link, version: u32) {
     let contents = memfd_create("contents", MFdFlags::MFD_CLOEXEC).unwrap();
     File::from(contents.try_clone().unwrap()).write_all(text(version).as_bytes()).unwrap();
-    let order = ToWarden::WriteFile { request: version, place: FilePlace::ConfD("a.yaml".to_owned()) };
+    let order =
+        ToWarden::WriteFile { request: version, place: FilePlace::ConfD("a.yaml".to_owned()), before: Before::Any };
     link.send(&order, &[contents.as_fd()], true).unwrap();
 }
 

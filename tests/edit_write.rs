@@ -13,6 +13,7 @@ use common::{Daemon, Setup, link_of, root_or_skip, until};
 use nix::libc::{EBADF, EBUSY, EFBIG, EINVAL, EISDIR, ELOOP, ENAMETOOLONG, ENOENT, EPERM, ETIMEDOUT};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::Signal;
+use rotad::conf::Before;
 use rotad::wire::{DirectoryPlace, FilePlace, Link, MAX_FILE, Received, ToEngine, ToWarden};
 
 /// An engine of our own in the place of the daemon's.
@@ -40,7 +41,7 @@ impl Engine {
                 Received::Message(ToEngine::Ping { count }, _) => {
                     self.link.send(&ToWarden::Pong { count }, &[], true).unwrap();
                 }
-                Received::Message(ToEngine::Written { request } | ToEngine::Opened { request }, _)
+                Received::Message(ToEngine::Written { request } | ToEngine::Opened { request, .. }, _)
                     if request == wanted =>
                 {
                     return 0;
@@ -56,12 +57,14 @@ impl Engine {
     }
 
     fn write(&mut self, place: FilePlace, contents: BorrowedFd<'_>) -> i32 {
-        let request = self.ask(|request| ToWarden::WriteFile { request, place: place.clone() }, Some(contents));
+        let request = self
+            .ask(|request| ToWarden::WriteFile { request, place: place.clone(), before: Before::Any }, Some(contents));
         self.answer(request)
     }
 
     fn remove(&mut self, place: FilePlace) -> i32 {
-        let request = self.ask(|request| ToWarden::RemoveFile { request, place: place.clone() }, None);
+        let request =
+            self.ask(|request| ToWarden::RemoveFile { request, place: place.clone(), before: Before::Any }, None);
         self.answer(request)
     }
 }
@@ -174,7 +177,8 @@ fn b28_b30_the_warden_writes_job_files_in_conf_d_and_nothing_else() {
     {
         assert_eq!(engine.write(in_conf_d("b.yaml"), contents), errno);
     }
-    let request = engine.ask(|request| ToWarden::WriteFile { request, place: in_conf_d("b.yaml") }, None);
+    let request =
+        engine.ask(|request| ToWarden::WriteFile { request, place: in_conf_d("b.yaml"), before: Before::Any }, None);
     assert_eq!(engine.answer(request), EBADF);
     mode(&daemon.conf_d(), 0o777);
     assert_eq!(engine.write(in_conf_d("b.yaml"), memory(b"x").as_fd()), EPERM);
@@ -209,9 +213,10 @@ fn jobs_config_is_written_where_it_is_configured_and_many_writes_are_bounded() {
     // More than may wait: each is answered, in whatever order; the last that was taken is what stands there.
     let mut open: Vec<u32> = Vec::new();
     for _ in 0..100 {
-        open.push(
-            engine.ask(|request| ToWarden::WriteFile { request, place: FilePlace::JobsConfig }, Some(large.as_fd())),
-        );
+        open.push(engine.ask(
+            |request| ToWarden::WriteFile { request, place: FilePlace::JobsConfig, before: Before::Any },
+            Some(large.as_fd()),
+        ));
     }
     let mut buffer = Vec::new();
     let (mut written, mut refused) = (0, 0);
@@ -244,10 +249,12 @@ fn jobs_config_is_written_where_it_is_configured_and_many_writes_are_bounded() {
     let mut given_up = false;
     while !given_up {
         let place = || FilePlace::JobsConfig;
-        let request = engine.ask(|request| ToWarden::WriteFile { request, place: place() }, Some(large.as_fd()));
+        let request = engine
+            .ask(|request| ToWarden::WriteFile { request, place: place(), before: Before::Any }, Some(large.as_fd()));
         let caught = (0..10_000).find_map(|_| children(&daemon).first().copied());
         let caught = caught.filter(|writer| signal(*writer, Signal::SIGSTOP).is_ok());
-        let next = engine.ask(|request| ToWarden::WriteFile { request, place: place() }, Some(small.as_fd()));
+        let next = engine
+            .ask(|request| ToWarden::WriteFile { request, place: place(), before: Before::Any }, Some(small.as_fd()));
         match engine.answer(request) {
             // It was caught with its work done.
             0 => drop(caught.map(|writer| signal(writer, Signal::SIGCONT))),

@@ -5,14 +5,15 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use rotad::conf::{
-    self, Command, Commands, Config, Crond, DirectoryPath, Opener, Policy, Trust, Update, remove, replace, watch,
+    self, Before, Command, Commands, Config, Crond, DirectoryPath, Opened, Opener, Policy, Trust, Update, remove,
+    replace, watch,
 };
 use rotad::engine::{Change, Edit, FileView, Keys, Refusal};
 use rotad::job::{Armed, JobName};
@@ -36,34 +37,34 @@ impl Places {
 }
 
 impl Opener for Places {
-    fn directory(&self, place: DirectoryPlace) -> io::Result<OwnedFd> {
+    fn directory(&self, place: DirectoryPlace) -> io::Result<Opened> {
         match place {
             DirectoryPlace::ConfD => self.conf_d.directory(place),
             DirectoryPlace::OfJobsConfig => self.of_jobs_config().0.directory(DirectoryPlace::ConfD),
         }
     }
 
-    fn file(&self, place: &FilePlace) -> io::Result<OwnedFd> {
+    fn file(&self, place: &FilePlace) -> io::Result<Opened> {
         self.conf_d.file(place)
     }
 
-    fn write(&self, place: &FilePlace, contents: &[u8]) -> io::Result<()> {
+    fn write(&self, place: &FilePlace, contents: &[u8], before: Before) -> io::Result<()> {
         match place {
-            FilePlace::ConfD(_) => self.conf_d.write(place, contents),
+            FilePlace::ConfD(_) => self.conf_d.write(place, contents, before),
             FilePlace::JobsConfig => {
                 let (directory, name) = self.of_jobs_config();
-                let directory = directory.directory(DirectoryPlace::ConfD)?;
-                replace(directory.as_fd(), name, contents, Trust::of_user(), 1000)
+                let directory = directory.directory(DirectoryPlace::ConfD)?.file;
+                replace(directory.as_fd(), name, contents, Trust::of_user(), 1000, before)
             }
         }
     }
 
-    fn remove(&self, place: &FilePlace) -> io::Result<()> {
+    fn remove(&self, place: &FilePlace, before: Before) -> io::Result<()> {
         match place {
-            FilePlace::ConfD(_) => self.conf_d.remove(place),
+            FilePlace::ConfD(_) => self.conf_d.remove(place, before),
             FilePlace::JobsConfig => {
                 let (directory, name) = self.of_jobs_config();
-                remove(directory.directory(DirectoryPlace::ConfD)?.as_fd(), name, Trust::of_user())
+                remove(directory.directory(DirectoryPlace::ConfD)?.file.as_fd(), name, Trust::of_user(), before)
             }
         }
     }

@@ -119,7 +119,7 @@ impl Report {
         let trust = if nix::unistd::geteuid().is_root() { Trust::of_root() } else { Trust::of_user() };
         let opener = DirectoryPath(path.to_owned());
         let directory = match opener.directory(DirectoryPlace::ConfD) {
-            Ok(directory) => directory,
+            Ok(opened) => opened.file,
             Err(error) => {
                 let finding = Finding::error("conf-d-missing", itself, format!("cannot be opened: {error}"));
                 return self.findings.push(finding.hint("name files or directories to look at"));

@@ -11,11 +11,11 @@ use jiff::Timestamp;
 
 use super::directory::Reading;
 use super::edit::{self, EditError, Set, Value};
-use super::fetch::{Stamp, is_link};
+use super::fetch::Stamp;
 use super::jobs_config;
 use super::open::Opener;
 use super::overlay::Laid;
-use super::replace::why_not_written;
+use super::replace::{Before, why_not_written};
 use super::sets::sets;
 use super::watch::Watch;
 use crate::engine::{Change, Edit, Refusal, Text};
@@ -108,7 +108,19 @@ impl<O: Opener> Watch<O> {
         Ok(())
     }
 
+    /// Where somebody else writes the file at the same time, what they have written is changed.
     fn change_file(&mut self, change: &Change) -> Result<String, Refusal> {
+        match self.try_file(change)? {
+            Ok(label) => Ok(label),
+            Err(_) => self.try_file(change)?.map_err(|label| {
+                let message = format!("{label} is being changed by somebody else at this moment");
+                refusal("not-written", message, Some("try again"))
+            }),
+        }
+    }
+
+    /// The label of the file that was written, or of the one that somebody else has changed meanwhile.
+    fn try_file(&mut self, change: &Change) -> Result<Result<String, String>, Refusal> {
         let name = change.name();
         let makes = matches!(change, Change::Define(_) | Change::Write { .. });
         let place = match self.directory.written(name) {
@@ -117,18 +129,21 @@ impl<O: Opener> Watch<O> {
             None => return Err(self.not_in_file(name)),
         };
         let old = self.read_place(&place)?;
-        let text = old.as_ref().map(|(text, _)| text.as_str());
+        let (text, stamp) = old.as_ref().map(|(text, stamp)| (text.as_str(), *stamp)).unzip();
         let new = match &place {
             FilePlace::ConfD(file) => self.new_file(file, text, change)?,
-            FilePlace::JobsConfig => Some(self.new_jobs_config(text.unwrap_or_default(), change)?),
+            FilePlace::JobsConfig => Some(self.new_jobs_config(text.unwrap_or_default(), stamp, change)?),
         };
         if new.as_deref() != text {
-            self.write(&place, old.map(|(_, stamp)| stamp), new.as_deref())?;
+            let written = self.write(&place, stamp, new.as_deref())?;
             self.look_at_written(place.clone());
+            if !written {
+                return Ok(Err(self.label(&place)));
+            }
         }
         self.directory.lay_bare(name);
         self.overlay.set(name, None);
-        Ok(self.label(&place))
+        Ok(Ok(self.label(&place)))
     }
 
     /// The file of a job as it is to be; `None`: it goes.
@@ -146,7 +161,7 @@ impl<O: Opener> Watch<O> {
     }
 
     /// `jobs_config` as it is to be.
-    fn new_jobs_config(&mut self, old: &str, change: &Change) -> Result<String, Refusal> {
+    fn new_jobs_config(&mut self, old: &str, stamp: Option<Stamp>, change: &Change) -> Result<String, Refusal> {
         let name = change.name();
         let new = match change {
             Change::Delete(_) => jobs_config::remove_item(old, name),
@@ -170,7 +185,9 @@ impl<O: Opener> Watch<O> {
             new => new.map_err(|error| unclear(name, &error))?,
         };
         let label = self.label(&FilePlace::JobsConfig);
-        let read = self.loader.read_jobs_text(&label, &new).map_err(bad_job)?;
+        let (directory, _) = self.find(&FilePlace::JobsConfig)?;
+        let kept = self.loader.is_kept(directory.as_fd(), stamp.as_ref());
+        let read = self.loader.read_jobs_text(&label, &new, kept).map_err(bad_job)?;
         let item = read.items.into_iter().find(|item| item.name.as_ref() == Some(name));
         match (item.map(|item| item.reading), change) {
             (_, Change::Delete(_)) | (Some(Reading::Good { .. }), _) => Ok(new),
@@ -236,26 +253,24 @@ impl<O: Opener> Watch<O> {
         text.map_err(|finding| refusal("not-written", finding.to_string(), None))
     }
 
-    fn write(&mut self, place: &FilePlace, old: Option<Stamp>, new: Option<&str>) -> Result<(), Refusal> {
-        let (directory, file) = self.find(place)?;
-        let same = match old {
-            // A link is refused by who writes, with a better word.
-            Some(stamp) => stamp.holds(directory.as_fd(), &file) || is_link(directory.as_fd(), &file),
-            None => true,
-        };
-        let label = self.label(place);
-        if !same || self.inbox.is_written(place) {
-            let message = format!("{label} is being changed by somebody else at this moment");
-            return Err(refusal("not-written", message, Some("try again")));
+    /// `false`: somebody else has changed the file, or is about to.
+    fn write(&mut self, place: &FilePlace, old: Option<Stamp>, new: Option<&str>) -> Result<bool, Refusal> {
+        if self.inbox.is_written(place) {
+            return Ok(false);
         }
+        let before = old.map_or(Before::Nothing, Before::This);
         let written = match new {
-            Some(text) => self.opener.write(place, text.as_bytes()),
-            None => self.opener.remove(place),
+            Some(text) => self.opener.write(place, text.as_bytes(), before),
+            None => self.opener.remove(place, before),
         };
-        written.map_err(|error| {
-            let (why, hint) = why_not_written(&error);
-            refusal("not-written", format!("{label} could not be written: {why}"), hint)
-        })
+        match written {
+            Ok(()) => Ok(true),
+            Err(error) if error.raw_os_error() == Some(nix::libc::ESTALE) => Ok(false),
+            Err(error) => {
+                let (why, hint) = why_not_written(&error);
+                Err(refusal("not-written", format!("{} could not be written: {why}", self.label(place)), hint))
+            }
+        }
     }
 
     /// The directory of a file, and its name there.

@@ -74,14 +74,15 @@ pub struct LogConfig {
 impl Config {
     /// Reads `path`, or [`DEFAULT_PATH`]: the configuration and its warnings, or what is wrong with it.
     pub fn load(path: Option<&Path>) -> Result<(Config, Vec<Finding>), Vec<Finding>> {
-        super::rotad_yaml::load(path.unwrap_or(Path::new(DEFAULT_PATH)), &Standing::of_process())
+        let path = path.unwrap_or(Path::new(DEFAULT_PATH));
+        super::rotad_yaml::load(path, &Standing::beside(Some(path)))
     }
 
     /// Reads a configuration for a look at job files: as the daemon would that its owner starts.
     pub fn load_for_check(path: &Path) -> Result<(Config, Vec<Finding>), Vec<Finding>> {
         use std::os::unix::fs::MetadataExt;
         let roots = std::fs::metadata(path).is_ok_and(|meta| meta.uid() == 0);
-        let process = Standing::of_process();
+        let process = Standing::beside(Some(path));
         super::rotad_yaml::load(path, &Standing { root: process.root || roots, ..process })
     }
 
@@ -113,6 +114,24 @@ impl Config {
             as_root: standing.root,
             crond: None,
         }
+    }
+
+    /// Why an item of a `jobs_config` that is not root's alone is refused: it asks for more than `jobs_user` has.
+    pub fn refuses_kept(&self, job: &Job) -> Option<Finding> {
+        let wish = match &job.user {
+            _ if !self.as_root => return None,
+            Some(user) if *user != self.jobs_user => format!("user '{user}'"),
+            // Read with rights that jobs_user may not have.
+            _ if job.environment_file.is_some() => "an environment_file".to_owned(),
+            _ if job.nice < 0 => format!("niceness {}", job.nice),
+            _ => return None,
+        };
+        let message = format!(
+            "the job asks for {wish}, but others than root can change this file: its jobs have the rights of '{}' and no more",
+            self.jobs_user
+        );
+        let hint = "put the job into a file of conf_d, or chown this one and every directory above it to root";
+        Some(Finding::error("user-not-allowed", &job.file, message).hint(hint))
     }
 
     /// Why a job may not run as the user it names; `None` when it may. The warden asks the same again of every run.

@@ -42,8 +42,8 @@ fn open(opener: &impl Opener, path: &Path) -> std::io::Result<OwnedFd> {
         return Ok(open_absolute(path)?);
     }
     let name = path.to_str().ok_or(Errno::EINVAL)?;
-    match open_in(opener.directory(DirectoryPlace::ConfD)?.as_fd(), name) {
-        Err(Errno::EACCES) => opener.file(&FilePlace::ConfD(name.to_owned())),
+    match open_in(opener.directory(DirectoryPlace::ConfD)?.file.as_fd(), name) {
+        Err(Errno::EACCES) => Ok(opener.file(&FilePlace::ConfD(name.to_owned()))?.file),
         other => Ok(other?),
     }
 }

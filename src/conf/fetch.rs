@@ -7,10 +7,11 @@ use jiff::Timestamp;
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
 use nix::sys::stat::{FileStat, SFlag, fstat, fstatat};
+use serde::{Deserialize, Serialize};
 
 use super::load::{Loader, Looked};
 use super::open::{Opener, open_in, read_all};
-use super::trust::What;
+use super::trust::{Keeper, Trust, What};
 use super::yaml::MAX_FILE;
 use crate::job::Finding;
 use crate::job::file::hash_of;
@@ -31,30 +32,38 @@ pub(super) struct Seen {
 }
 
 /// What stat(2) tells of a file that is still the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
     identity: (u64, u64),
     size: i64,
     changed: (i64, i64),
     written: (i64, i64),
     links: u64,
+    owner: u32,
 }
 
 impl Stamp {
     #[allow(clippy::unnecessary_cast)] // the widths differ between machines
-    fn of(stat: &FileStat) -> Stamp {
+    /// Of an opened file, or of what stands under a name.
+    pub fn of(stat: &FileStat) -> Stamp {
         Stamp {
             identity: (stat.st_dev as u64, stat.st_ino as u64),
             size: stat.st_size as i64,
             changed: (stat.st_ctime as i64, stat.st_ctime_nsec as i64),
             written: (stat.st_mtime as i64, stat.st_mtime_nsec as i64),
             links: stat.st_nlink as u64,
+            owner: stat.st_uid,
         }
     }
 
     /// The name in the directory stands for the file that this was taken of, unchanged. Never said of links.
     pub fn holds(&self, directory: BorrowedFd<'_>, name: &str) -> bool {
         fstatat(directory, name, AtFlags::AT_SYMLINK_NOFOLLOW).is_ok_and(|stat| Stamp::of(&stat) == *self)
+    }
+
+    /// The same file with the same contents, under another name: a rename is a change of the inode alone.
+    pub(super) fn moved(&self, other: &Stamp) -> bool {
+        Stamp { changed: other.changed, ..*self } == *other
     }
 
     /// When the file was last changed, never in the future.
@@ -67,20 +76,6 @@ impl Stamp {
     pub(super) fn doubt(&self, file: &str) -> Option<Finding> {
         let finding = Finding::warning("hard-link", file, "the file has another name (hard link) somewhere");
         (self.links > 1).then(|| finding.hint("who can write to the other name changes this job"))
-    }
-}
-
-/// The name stands for a symbolic link.
-pub fn is_link(directory: BorrowedFd<'_>, name: &str) -> bool {
-    fstatat(directory, name, AtFlags::AT_SYMLINK_NOFOLLOW)
-        .is_ok_and(|stat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFLNK)
-}
-
-/// Opens a file: by the engine's own rights, else by the warden's.
-fn opened(directory: BorrowedFd<'_>, opener: &impl Opener, place: &FilePlace, name: &str) -> io::Result<OwnedFd> {
-    match open_in(directory, name) {
-        Err(Errno::EACCES) => opener.file(place),
-        other => other.map_err(io::Error::from),
     }
 }
 
@@ -103,6 +98,44 @@ fn too_large(place: &FilePlace, name: &str) -> Finding {
 }
 
 impl Loader {
+    /// Opens a file: by the engine's own rights, else by the warden's. Where `jobs_user` has a say in which file it is, it is
+    /// opened as that user: what they could not read is not read for them, and not quoted in a finding.
+    fn opened(
+        &self,
+        directory: BorrowedFd<'_>,
+        opener: &impl Opener,
+        place: &FilePlace,
+        name: &str,
+    ) -> io::Result<OwnedFd> {
+        let keeper = self.keeper(place);
+        if !keeper.leads {
+            match open_in(directory, name) {
+                Err(Errno::EACCES) => {}
+                other => return other.map_err(io::Error::from),
+            }
+        }
+        let opened = opener.file(place)?;
+        // The way there has changed hands since the directory was opened: that is looked at first.
+        if opened.keeper.leads == keeper.leads { Ok(opened.file) } else { Err(Errno::ESTALE.into()) }
+    }
+
+    fn keeper(&self, place: &FilePlace) -> Keeper {
+        match place {
+            FilePlace::ConfD(_) => Keeper::default(),
+            FilePlace::JobsConfig => self.keeper,
+        }
+    }
+
+    fn trust_in(&self, place: &FilePlace) -> Trust {
+        self.trust.and(self.keeper(place).user)
+    }
+
+    /// Whether anybody but root can decide what stands in `jobs_config`, or which file that is; absent: it is to be made.
+    pub(super) fn is_kept(&self, directory: BorrowedFd<'_>, file: Option<&Stamp>) -> bool {
+        let roots = fstat(directory).is_ok_and(|stat| stat.st_uid == 0);
+        self.keeper.leads || !roots || file.is_some_and(|file| file.owner != 0)
+    }
+
     /// The text of a file as it is this moment, `None` where there is none, and what stat(2) tells of it.
     pub fn text(
         &self,
@@ -113,12 +146,12 @@ impl Loader {
     ) -> Result<Option<(String, Stamp)>, Box<Finding>> {
         let refused = |code, message: String| Box::new(Finding::error(code, name, message));
         let failed = |error: io::Error| refused("unreadable", format!("cannot be read: {error}"));
-        let file = match opened(directory, opener, place, name) {
+        let file = match self.opened(directory, opener, place, name) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             file => file.map_err(failed)?,
         };
         let stat = fstat(file.as_fd()).map_err(|errno| failed(errno.into()))?;
-        if let Err(why) = self.trust.judge(What::File, &stat) {
+        if let Err(why) = self.trust_in(place).judge(What::File, &stat) {
             return Err(refused(why.code, format!("refused: {}", why.message)));
         }
         let most = most(place);
@@ -141,7 +174,7 @@ impl Loader {
         name: &str,
         written: bool,
     ) -> Looked<Fetched> {
-        let read = opened(directory, opener, place, name).and_then(|file| self.read(place, name, file, written));
+        let read = self.opened(directory, opener, place, name).and_then(|file| self.read(place, name, file, written));
         match read {
             Ok(looked) => looked,
             Err(error) => self.failed(directory, place, name, &error),
@@ -152,7 +185,7 @@ impl Loader {
         let stat = fstat(file.as_fd())?;
         let stamp = Stamp::of(&stat);
         let now = Timestamp::now();
-        if let Err(why) = self.trust.judge(What::File, &stat) {
+        if let Err(why) = self.trust_in(place).judge(What::File, &stat) {
             self.seen.insert(place.clone(), Seen { stamp, hash: None });
             let finding = Finding::error(why.code, name, format!("refused: {}", why.message)).hint(why.hint);
             return Ok(Looked::Read(Err(vec![finding])));
@@ -173,6 +206,7 @@ impl Loader {
         if let Some(old) = self.seen.insert(place.clone(), seen)
             && old.hash == seen.hash
             && (old.stamp.links > 1) == (stamp.links > 1)
+            && old.stamp.owner == stamp.owner
         {
             return Ok(Looked::Same);
         }

@@ -147,7 +147,7 @@ static CROND: &[Key] = &[
          missing, that is told, and the daemon runs on without beats.",
     )
     .example("{beat_path: /usr/local/gse/bkmonitorbeat}"),
-    Key::new("pid_path", Any, "Directory of the pid file. Accepted, without effect: systemd knows the pid.")
+    Key::new("pid_path", Any, "Directory of the pid file, `mysql-crond.pid`, by which its scripts find the daemon.")
         .example("/home/mysql/mysql-crond"),
     Key::new(
         "jobs_config",
@@ -155,7 +155,8 @@ static CROND: &[Key] = &[
         "The one file of jobs: an absolute path. It is read, watched and changed like the directory of job files. Each item \
          of its `jobs` is a job, with the keys of rotad-job(5), and by itself good or broken: a broken item keeps its last \
          good definition, and while the file is no YAML, or an item has no name that can be read, no job is given up. The \
-         file may be missing or empty, and come later. A new permanent job goes there.",
+         file may be missing or empty, and come later. A new permanent job goes there. It belongs to root or `jobs_user`; \
+         rotad(8), COMING FROM MYSQL-CROND, has what that means.",
     )
         .example("/home/mysql/mysql-crond/jobs-config.yaml"),
 ];

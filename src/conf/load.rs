@@ -13,7 +13,7 @@ use super::fetch::Seen;
 use super::jobs_config::{self, Item, JobsConfig};
 use super::open::Opener;
 use super::program::unsafe_program;
-use super::trust::Trust;
+use super::trust::{Keeper, Trust};
 use crate::job::Finding;
 use crate::job::file::{Schedules, read_job_with};
 use crate::wire::{DirectoryPlace, FilePlace};
@@ -39,6 +39,8 @@ pub struct Loader {
     /// Whom jobs may run as; absent: whoever.
     pub(super) users: Option<Config>,
     pub(super) trust: Trust,
+    /// Who besides root has a say in `jobs_config`.
+    pub(super) keeper: Keeper,
     zone: TimeZone,
     schedules: Schedules,
     pub(super) seen: HashMap<FilePlace, Seen>,
@@ -53,12 +55,20 @@ impl Loader {
 
     /// For a look without a daemon: `users` is its configuration, where there is one.
     pub fn lint(users: Option<Config>, trust: Trust, zone: TimeZone) -> Loader {
-        Loader { users, trust, zone, schedules: Schedules::default(), seen: HashMap::new() }
+        Loader { users, trust, keeper: Keeper::default(), zone, schedules: Schedules::default(), seen: HashMap::new() }
     }
 
     /// Whose files are believed.
     pub fn trust(&self) -> Trust {
         self.trust
+    }
+
+    /// Who has a say in `jobs_config`. With another one it is read anew.
+    pub fn keep(&mut self, keeper: Keeper) {
+        if self.keeper != keeper {
+            self.keeper = keeper;
+            self.forget_all(DirectoryPlace::OfJobsConfig);
+        }
     }
 
     /// A file is gone: nothing is remembered of it.
@@ -131,8 +141,7 @@ impl Loader {
         let read = jobs_config::read(label, &bytes, stamp.since(now), &self.zone, now, &mut self.schedules);
         Looked::Read(read.map(|mut read| {
             read.findings.extend(stamp.doubt(label));
-            let permit = |item: Item| Item { reading: self.permit(item.reading), ..item };
-            JobsConfig { items: read.items.into_iter().map(permit).collect(), ..read }
+            self.permit_items(read, self.is_kept(directory, Some(&stamp)))
         }))
     }
 
@@ -145,12 +154,30 @@ impl Loader {
         self.permit(reading)
     }
 
-    /// A text as the `jobs_config`, by the same rules.
-    pub fn read_jobs_text(&mut self, label: &str, text: &str) -> Result<JobsConfig, Vec<Finding>> {
+    /// A text as the `jobs_config`, by the same rules. `kept`: not by root alone.
+    pub fn read_jobs_text(&mut self, label: &str, text: &str, kept: bool) -> Result<JobsConfig, Vec<Finding>> {
         let now = Timestamp::now();
         let read = jobs_config::read(label, text.as_bytes(), now, &self.zone, now, &mut self.schedules)?;
-        let permit = |item: Item| Item { reading: self.permit(item.reading), ..item };
-        Ok(JobsConfig { items: read.items.into_iter().map(permit).collect(), ..read })
+        Ok(self.permit_items(read, kept))
+    }
+
+    fn permit_items(&self, read: JobsConfig, kept: bool) -> JobsConfig {
+        let permit = |item: Item| Item { reading: self.permit(self.confine(item.reading, kept)), ..item };
+        JobsConfig { items: read.items.into_iter().map(permit).collect(), ..read }
+    }
+
+    /// Who decides what stands in `jobs_config` gets no more by it than `jobs_user` has.
+    fn confine(&self, reading: Reading, kept: bool) -> Reading {
+        match (reading, &self.users) {
+            (Reading::Good { job, since, mut warnings }, Some(users)) if kept => match users.refuses_kept(&job) {
+                Some(refusal) => {
+                    warnings.push(refusal);
+                    Reading::Broken(warnings)
+                }
+                None => Reading::Good { job, since, warnings },
+            },
+            (reading, _) => reading,
+        }
     }
 
     /// Whether a job may run as the user it names, and what is doubtful about its program.

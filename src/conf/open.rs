@@ -9,22 +9,38 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat, openat2};
 use nix::sys::stat::{FileStat, Mode, fstat};
 
 use super::names::MAX_FILES;
-use super::replace::{remove, replace};
-use super::trust::Trust;
+use super::replace::{Before, remove, replace};
+use super::trust::{Keeper, Trust};
 use crate::wire::{DirectoryPlace, FilePlace};
+
+/// What was opened.
+#[derive(Debug)]
+pub struct Opened {
+    /// A directory or a file.
+    pub file: OwnedFd,
+    /// Who besides root had a say in which one it is.
+    pub keeper: Keeper,
+}
+
+impl From<OwnedFd> for Opened {
+    /// Nobody had.
+    fn from(file: OwnedFd) -> Opened {
+        Opened { file, keeper: Keeper::default() }
+    }
+}
 
 /// Opens and writes what the engine may not by itself. The engine asks the warden; the command line and tests use [`Path`].
 /// Every call may wait for disks.
 pub trait Opener {
     /// A directory as it is now.
-    fn directory(&self, place: DirectoryPlace) -> io::Result<OwnedFd>;
+    fn directory(&self, place: DirectoryPlace) -> io::Result<Opened>;
     /// A file that is there.
-    fn file(&self, place: &FilePlace) -> io::Result<OwnedFd>;
-    /// Replaces a file as a whole, or makes it. Done when it answers; on an error the file is as it was, except that a
-    /// write that timed out may still come to pass. [`why_not_written`](super::why_not_written) says the error in words.
-    fn write(&self, place: &FilePlace, contents: &[u8]) -> io::Result<()>;
+    fn file(&self, place: &FilePlace) -> io::Result<Opened>;
+    /// Replaces a file as a whole, or makes it, where it is as it was `before`. Done when it answers; on an error the file
+    /// is as it was, except that a write that timed out may still come to pass. [`why_not_written`](super::why_not_written) says the error in words.
+    fn write(&self, place: &FilePlace, contents: &[u8], before: Before) -> io::Result<()>;
     /// Takes a file away; the rest as [`Self::write`].
-    fn remove(&self, place: &FilePlace) -> io::Result<()>;
+    fn remove(&self, place: &FilePlace, before: Before) -> io::Result<()>;
 }
 
 /// `conf_d` alone, with the rights of this process.
@@ -32,28 +48,30 @@ pub trait Opener {
 pub struct Path(pub PathBuf);
 
 impl Opener for Path {
-    fn directory(&self, place: DirectoryPlace) -> io::Result<OwnedFd> {
+    fn directory(&self, place: DirectoryPlace) -> io::Result<Opened> {
         match place {
             DirectoryPlace::ConfD => {
-                Ok(open(&self.0, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?)
+                let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+                Ok(open(&self.0, flags, Mode::empty())?.into())
             }
             DirectoryPlace::OfJobsConfig => Err(Errno::ENOENT.into()),
         }
     }
 
-    fn file(&self, _place: &FilePlace) -> io::Result<OwnedFd> {
+    fn file(&self, _place: &FilePlace) -> io::Result<Opened> {
         // Tried before, with the same rights.
         Err(Errno::EACCES.into())
     }
 
-    fn write(&self, place: &FilePlace, contents: &[u8]) -> io::Result<()> {
+    fn write(&self, place: &FilePlace, contents: &[u8], before: Before) -> io::Result<()> {
         let FilePlace::ConfD(name) = place else { return Err(Errno::ENOENT.into()) };
-        replace(self.directory(DirectoryPlace::ConfD)?.as_fd(), name, contents, Trust::of_user(), MAX_FILES)
+        let directory = self.directory(DirectoryPlace::ConfD)?.file;
+        replace(directory.as_fd(), name, contents, Trust::of_user(), MAX_FILES, before)
     }
 
-    fn remove(&self, place: &FilePlace) -> io::Result<()> {
+    fn remove(&self, place: &FilePlace, before: Before) -> io::Result<()> {
         let FilePlace::ConfD(name) = place else { return Err(Errno::ENOENT.into()) };
-        remove(self.directory(DirectoryPlace::ConfD)?.as_fd(), name, Trust::of_user())
+        remove(self.directory(DirectoryPlace::ConfD)?.file.as_fd(), name, Trust::of_user(), before)
     }
 }
 

@@ -13,8 +13,8 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 
 use super::inbox::{Inbox, Note, Signs, note};
 use super::names::is_job_file;
-use super::open::{Opener, path_of};
-use super::trust::{Trust, What};
+use super::open::{Opened, Opener, path_of};
+use super::trust::{Keeper, Trust, What};
 use crate::job::Finding;
 use crate::wire::DirectoryPlace;
 
@@ -43,7 +43,7 @@ enum State {
     /// Nowhere; look again then.
     Missing { next: Instant },
     /// In this directory.
-    Open { directory: Arc<OwnedFd>, identity: (u64, u64), events: Events },
+    Open { directory: Arc<OwnedFd>, identity: (u64, u64), keeper: Keeper, events: Events },
 }
 
 /// How changes are learnt.
@@ -84,6 +84,14 @@ impl Place {
         }
     }
 
+    /// Who besides root had a say in which directory it is.
+    pub fn keeper(&self) -> Keeper {
+        match &self.state {
+            State::Missing { .. } => Keeper::default(),
+            State::Open { keeper, .. } => *keeper,
+        }
+    }
+
     /// The directory was taken away while it was held open.
     pub fn is_deleted(&self) -> bool {
         self.directory().is_some_and(|directory| fstat(directory.as_fd()).is_ok_and(|stat| stat.st_nlink == 0))
@@ -114,26 +122,27 @@ impl Place {
     /// Opens the directory that the path names now.
     pub fn open(&mut self, opener: &impl Opener) -> Found {
         match opener.directory(self.which) {
-            Ok(directory) => self.adopt(directory),
+            Ok(opened) => self.adopt(opened),
             Err(error) => self.missing(&error),
         }
     }
 
     /// Whether the path still names the directory that is open. If not, what it names now is adopted.
     pub fn identify(&mut self, opener: &impl Opener) -> Found {
-        let State::Open { identity: known, events, .. } = &self.state else { return Found::Missing(None) };
-        let fresh = opener.directory(self.which).and_then(|directory| {
-            let stat = fstat(directory.as_fd())?;
-            Ok((directory, stat))
+        let State::Open { identity: known, keeper, events, .. } = &self.state else { return Found::Missing(None) };
+        let fresh = opener.directory(self.which).and_then(|opened| {
+            let stat = fstat(opened.file.as_fd())?;
+            Ok((opened, stat))
         });
         match fresh {
-            Ok((directory, stat)) => {
-                let trusted = self.trust.judge(What::Directory, &stat).is_ok();
+            Ok((opened, stat)) => {
+                let trusted = self.trust.and(opened.keeper.user).judge(What::Directory, &stat).is_ok();
+                let same = identity(&stat) == *known && opened.keeper == *keeper;
                 let events_come = matches!(events, Events::Inotify(_));
-                if identity(&stat) == *known && trusted && (events_come || self.is_deaf(&directory)) {
+                if same && trusted && (events_come || self.is_deaf(&opened.file)) {
                     return Found::Same;
                 }
-                self.adopt(directory)
+                self.adopt(opened)
             }
             Err(error) if passes(&error) => {
                 self.check_again();
@@ -179,20 +188,21 @@ impl Place {
         }
     }
 
-    fn adopt(&mut self, directory: OwnedFd) -> Found {
+    fn adopt(&mut self, Opened { file: directory, keeper }: Opened) -> Found {
         let stat = match fstat(directory.as_fd()) {
             Ok(stat) => stat,
             Err(errno) => return self.missing(&errno.into()),
         };
-        if let Err(why) = self.trust.judge(What::Directory, &stat) {
+        if let Err(why) = self.trust.and(keeper.user).judge(What::Directory, &stat) {
             let message = format!("the directory is refused and no file in it is read: {}", why.message);
             return self.lost(Finding::error(why.code, &self.path, message).hint(why.hint));
         }
         let identity = identity(&stat);
-        let other = !matches!(&self.state, State::Open { identity: known, .. } if *known == identity);
+        let other = !matches!(&self.state, State::Open { identity: old, keeper: kept, .. }
+            if *old == identity && *kept == keeper);
         // First the watch, then the reading: what happens between the two is seen by both.
         let events = self.events(&directory);
-        self.state = State::Open { directory: Arc::new(directory), identity, events };
+        self.state = State::Open { directory: Arc::new(directory), identity, keeper, events };
         Found::Fresh { other }
     }
 
@@ -208,8 +218,15 @@ impl Place {
                 let message = format!(
                     "the directory of jobs_config cannot be opened: {error}; jobs known so far stay as they are"
                 );
-                Finding::error("jobs-config-missing", &self.path, message)
-                    .hint("create it, or name another jobs_config in rotad.yaml")
+                let hint = match error.raw_os_error() {
+                    Some(nix::libc::EPERM) => format!(
+                        "it and every directory above must belong to root or jobs_user and be writable by nobody else: \
+                         namei -l {}",
+                        self.path
+                    ),
+                    _ => "create it, or name another jobs_config in rotad.yaml".to_owned(),
+                };
+                Finding::error("jobs-config-missing", &self.path, message).hint(hint)
             }
         };
         self.lost(finding)

@@ -8,14 +8,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::fcntl::{OFlag, open};
-use nix::sys::stat::{Mode, fstat};
+use nix::sys::stat::{FileStat, Mode, fstat};
+use nix::unistd::{Uid, User};
 
-use super::config::{Config, Reader as ApiReader};
+use super::config::{Config, DEFAULT_PATH, Reader as ApiReader};
 use super::crond::{self, Crond};
 use super::jobs_config::Identity;
 use super::keys::{self, KEYS};
 use super::standing::Standing;
-use super::trust::{Trust, What};
+use super::trust::{Distrust, Trust, What, walk};
 use super::units;
 use super::yaml::key::below;
 use super::yaml::{self, Field, Kind, Node, Reader};
@@ -31,7 +32,37 @@ pub(super) fn load(path: &Path, standing: &Standing) -> Result<(Config, Vec<Find
     let shown = path.display().to_string();
     let bytes = open_and_read(path, standing.root).map_err(|finding| vec![finding])?;
     let text = yaml::decode(&shown, &bytes).map_err(|finding| vec![finding])?;
-    read(&shown, text, standing)
+    let (config, mut findings) = read(&shown, text, standing)?;
+    findings.extend(exchangeable(path, standing.root));
+    Ok((config, findings))
+}
+
+/// Root's file in a directory of somebody else's: they cannot write it, but put another of root's in its place.
+fn exchangeable(path: &Path, root: bool) -> Option<Finding> {
+    let path = std::path::absolute(path).ok().filter(|_| root)?;
+    if walk(path.parent()?, None).is_ok() {
+        return None;
+    }
+    let shown = path.display();
+    let message = "others than root may write to a directory above it, and put another file of root's in its place";
+    let hint = format!("install -o root -g root -m 0644 {shown} {DEFAULT_PATH}, and start rotad without -c");
+    Some(Finding::warning("exchangeable", shown.to_string(), message).hint(hint))
+}
+
+/// A file that root does not believe: how to go on, word for word.
+fn refused(why: Distrust, path: &Path, stat: &FileStat, root: bool) -> Finding {
+    let shown = path.display().to_string();
+    let owner = User::from_uid(Uid::from_raw(stat.st_uid)).ok().flatten();
+    let finding = Finding::error(why.code, &shown, format!("refused: {}", why.message));
+    match owner {
+        Some(user) if root && why.code == "wrong-owner" => finding.hint(format!(
+            "chown root:root {shown} && chmod 0644 {shown}; or run all of rotad as {0}: runuser -u {0} -- rotad -c {shown} \
+             (a unit: User={0})",
+            user.name
+        )),
+        _ if root => finding.hint(format!("chown root:root {shown} && chmod 0644 {shown}")),
+        _ => finding.hint(why.hint),
+    }
 }
 
 fn open_and_read(path: &Path, root: bool) -> Result<Vec<u8>, Finding> {
@@ -47,9 +78,7 @@ fn open_and_read(path: &Path, root: bool) -> Result<Vec<u8>, Finding> {
     let opened = open(path, flags, Mode::empty()).map_err(|errno| failed(errno.into()))?;
     let stat = fstat(opened.as_fd()).map_err(|errno| failed(errno.into()))?;
     let trust = if root { Trust::of_root_alone() } else { Trust::of_user() };
-    trust
-        .judge(What::File, &stat)
-        .map_err(|why| Finding::error(why.code, &shown, format!("refused: {}", why.message)).hint(why.hint))?;
+    trust.judge(What::File, &stat).map_err(|why| refused(why, path, &stat, root))?;
     let mut bytes = Vec::new();
     let limit = yaml::MAX_FILE as u64 + 1;
     std::fs::File::from(opened).take(limit).read_to_end(&mut bytes).map_err(failed)?;

@@ -4,6 +4,11 @@
 use nix::sys::stat::{FileStat, Mode, SFlag};
 use nix::unistd::{Gid, Group, Uid, User};
 
+pub use way::Keeper;
+pub(crate) use way::walk;
+
+mod way;
+
 /// Whose files are believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Trust {
@@ -11,6 +16,8 @@ pub struct Trust {
     owner: Uid,
     /// A plain user's private group: one that nobody else is in, so that umask 002 is no harm.
     private_group: Option<Gid>,
+    /// Whose `jobs_config` is believed, too.
+    keeper: Option<Uid>,
 }
 
 /// What was opened.
@@ -36,7 +43,7 @@ pub struct Distrust {
 impl Trust {
     /// For a daemon that root has started: root's files, and those of the process itself.
     pub fn of_root() -> Trust {
-        Trust { owner: Uid::effective(), private_group: None }
+        Trust { owner: Uid::effective(), private_group: None, keeper: None }
     }
 
     /// For a daemon of a plain user: their files and root's.
@@ -47,12 +54,17 @@ impl Trust {
             (!uid.is_root() && group.name == user.name && group.mem.iter().all(|member| *member == user.name))
                 .then_some(group.gid)
         });
-        Trust { owner: uid, private_group: private }
+        Trust { owner: uid, private_group: private, keeper: None }
     }
 
     /// Root alone: rotad.yaml of a system service.
     pub fn of_root_alone() -> Trust {
-        Trust { owner: Uid::from_raw(0), private_group: None }
+        Trust { owner: Uid::from_raw(0), private_group: None, keeper: None }
+    }
+
+    /// The same, and files of this user.
+    pub fn and(self, user: Option<u32>) -> Trust {
+        Trust { keeper: user.map(Uid::from_raw).filter(|uid| !uid.is_root()), ..self }
     }
 
     /// Judges what was opened.
@@ -70,8 +82,11 @@ impl Trust {
             });
         }
         let owner = Uid::from_raw(stat.st_uid);
-        if !owner.is_root() && owner != self.owner {
-            let who = if self.owner.is_root() { "root".to_owned() } else { format!("root or {}", name(self.owner)) };
+        if !owner.is_root() && owner != self.owner && self.keeper != Some(owner) {
+            let who = match self.keeper.unwrap_or(self.owner) {
+                uid if uid.is_root() => "root".to_owned(),
+                uid => format!("root or {}", name(uid)),
+            };
             return Err(Distrust {
                 code: "wrong-owner",
                 message: format!("it belongs to {}, who could change what it runs; only {who} may own it", name(owner)),

@@ -195,6 +195,9 @@ impl<O: Opener> Watch<O> {
         }
         if let Some((place, _)) = &mut self.jobs {
             let found = place.turn(word.of_jobs, sure, &self.opener);
+            if place.directory().is_some() {
+                self.loader.keep(place.keeper());
+            }
             let changed = word.of_jobs.rescan || word.of_jobs.others || reload;
             let look = !matches!(found, Found::Missing(_)) && (changed || !matches!(found, Found::Same));
             self.note(DirectoryPlace::OfJobsConfig, found, &mut due);

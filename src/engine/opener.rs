@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::conf::Opener;
+use crate::conf::{Before, Opened, Opener};
 use crate::wire::{DirectoryPlace, FilePlace, MAX_FILE, ToWarden};
 
 /// What is wanted of the warden.
@@ -19,8 +19,8 @@ use crate::wire::{DirectoryPlace, FilePlace, MAX_FILE, ToWarden};
 enum What {
     Directory(DirectoryPlace),
     File(FilePlace),
-    Write(FilePlace, OwnedFd),
-    Remove(FilePlace),
+    Write(FilePlace, OwnedFd, Before),
+    Remove(FilePlace, Before),
 }
 
 /// A wish to the warden by way of the loop.
@@ -30,8 +30,8 @@ pub struct Ask {
     answer: Answer,
 }
 
-/// Where the answer goes: a descriptor for what was opened, none for what was written.
-type Answer = mpsc::SyncSender<io::Result<Option<OwnedFd>>>;
+/// Where the answer goes: a descriptor and its keeper for what was opened, none for what was written.
+type Answer = mpsc::SyncSender<io::Result<Option<Opened>>>;
 
 /// Opens and writes by asking the warden.
 #[derive(Debug, Clone)]
@@ -45,38 +45,38 @@ impl WardenOpener {
         Self { asks }
     }
 
-    fn ask(&self, what: What) -> io::Result<Option<OwnedFd>> {
+    fn ask(&self, what: What) -> io::Result<Option<Opened>> {
         let (answer, answered) = mpsc::sync_channel(1);
         let gone = || io::Error::other("the engine is ending");
         self.asks.send(Ask { what, answer }).map_err(|_| gone())?;
         answered.recv().map_err(|_| gone())?
     }
 
-    fn open(&self, what: What) -> io::Result<OwnedFd> {
+    fn open(&self, what: What) -> io::Result<Opened> {
         self.ask(what)?.ok_or_else(|| io::Error::other("the warden sent no descriptor"))
     }
 }
 
 impl Opener for WardenOpener {
-    fn directory(&self, place: DirectoryPlace) -> io::Result<OwnedFd> {
+    fn directory(&self, place: DirectoryPlace) -> io::Result<Opened> {
         self.open(What::Directory(place))
     }
 
-    fn file(&self, place: &FilePlace) -> io::Result<OwnedFd> {
+    fn file(&self, place: &FilePlace) -> io::Result<Opened> {
         self.open(What::File(place.clone()))
     }
 
-    fn write(&self, place: &FilePlace, contents: &[u8]) -> io::Result<()> {
+    fn write(&self, place: &FilePlace, contents: &[u8], before: Before) -> io::Result<()> {
         if contents.len() > MAX_FILE {
             return Err(Errno::EFBIG.into());
         }
         let file = memfd_create("rotad-write", MFdFlags::MFD_CLOEXEC)?;
         File::from(file.try_clone()?).write_all(contents)?;
-        self.ask(What::Write(place.clone(), file)).map(drop)
+        self.ask(What::Write(place.clone(), file, before)).map(drop)
     }
 
-    fn remove(&self, place: &FilePlace) -> io::Result<()> {
-        self.ask(What::Remove(place.clone())).map(drop)
+    fn remove(&self, place: &FilePlace, before: Before) -> io::Result<()> {
+        self.ask(What::Remove(place.clone(), before)).map(drop)
     }
 }
 
@@ -96,13 +96,13 @@ impl Asked {
         match ask.what {
             What::Directory(place) => (ToWarden::OpenDirectory { request, place }, None),
             What::File(place) => (ToWarden::OpenFile { request, place }, None),
-            What::Write(place, contents) => (ToWarden::WriteFile { request, place }, Some(contents)),
-            What::Remove(place) => (ToWarden::RemoveFile { request, place }, None),
+            What::Write(place, contents, before) => (ToWarden::WriteFile { request, place, before }, Some(contents)),
+            What::Remove(place, before) => (ToWarden::RemoveFile { request, place, before }, None),
         }
     }
 
     /// Passes on what the warden says.
-    pub fn answer(&mut self, request: u32, answer: io::Result<Option<OwnedFd>>) {
+    pub fn answer(&mut self, request: u32, answer: io::Result<Option<Opened>>) {
         if let Some(asker) = self.open.remove(&request) {
             let _ = asker.try_send(answer);
         }

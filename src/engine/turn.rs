@@ -26,7 +26,7 @@ use super::status::Status;
 use super::timer::Alarm;
 use super::{Broken, ready};
 use crate::api;
-use crate::conf::{self, Command, Commands, Config, Policy, Trust, Update};
+use crate::conf::{self, Command, Commands, Config, Opened, Policy, Trust, Update};
 use crate::run::{Capture, CaptureEvent};
 use crate::wire::{Link, Received, RunId, ToEngine, ToWarden};
 
@@ -279,9 +279,9 @@ impl Engine {
             ToEngine::NotStarted { run, failure } => drop(self.step(Event::NotStarted { run, failure })?),
             ToEngine::Ended { run, ended } => drop(self.step(Event::Ended { run, ended })?),
             ToEngine::Left { run, processes } => drop(self.step(Event::Left { run, processes })?),
-            ToEngine::Opened { request } => {
+            ToEngine::Opened { request, keeper } => {
                 let opened = fds.into_iter().next().ok_or_else(|| io::Error::other("the warden sent no descriptor"));
-                self.asked.answer(request, opened.map(Some));
+                self.asked.answer(request, opened.map(|file| Some(Opened { file, keeper })));
             }
             ToEngine::NotOpened { request, errno } | ToEngine::NotWritten { request, errno } => {
                 self.asked.answer(request, Err(io::Error::from_raw_os_error(errno)));

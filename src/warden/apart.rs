@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::sys::{self, Forked};
+use crate::wire::{Link, Received};
 
 /// Longest answer of a child, in bytes.
 const ANSWER: u64 = 1 << 20;
@@ -24,21 +25,34 @@ pub fn begin<T: Serialize>(work: impl FnOnce() -> T) -> io::Result<(i32, OwnedFd
 }
 
 /// The same, in a child that may live long or hang: it keeps none of the warden's descriptors but the standard streams and
-/// `keep`, so that no pipe of a run and no lock stays open with it.
-pub fn begin_alone<T: Serialize>(keep: Option<BorrowedFd<'_>>, work: impl FnOnce() -> T) -> io::Result<(i32, OwnedFd)> {
-    let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
+/// `keep`, so that no pipe of a run and no lock stays open with it. What it opens comes beside its answer.
+pub fn begin_alone<T: Serialize>(
+    keep: Option<BorrowedFd<'_>>,
+    work: impl FnOnce() -> (T, Option<OwnedFd>),
+) -> io::Result<(i32, Link)> {
+    let (here, there) = Link::pair()?;
     match sys::fork()? {
         Forked::Child => {
-            let kept = [Some(write.as_raw_fd()), keep.map(|keep| keep.as_raw_fd())];
+            let kept = [Some(there.as_raw_fd()), keep.map(|keep| keep.as_raw_fd())];
             let listed = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
             let open: Vec<i32> = listed.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
             for fd in open.into_iter().filter(|fd| *fd > 2 && !kept.contains(&Some(*fd))) {
                 // The one of the listing is closed already.
                 let _ = nix::unistd::close(fd);
             }
-            tell(write, &work())
+            let (answer, opened) = work();
+            let opened: Vec<BorrowedFd<'_>> = opened.iter().map(AsFd::as_fd).collect();
+            sys::exit_now(i32::from(there.send(&answer, &opened, false).is_err()));
         }
-        Forked::Parent(pid) => Ok((pid, read)),
+        Forked::Parent(pid) => Ok((pid, here)),
+    }
+}
+
+/// What such a child has answered, if it has; one that died without a word is an error.
+pub fn answer_alone<T: DeserializeOwned>(link: &Link, buffer: &mut Vec<u8>) -> io::Result<(T, Option<OwnedFd>)> {
+    match link.receive(false, buffer)? {
+        Received::Message(answer, opened) => Ok((answer, opened.into_iter().next())),
+        Received::Nothing | Received::Closed => Err(io::Error::other("a child of the daemon died at its work")),
     }
 }
 

@@ -19,9 +19,11 @@ mod cgroup;
 mod engine;
 mod identity;
 mod inheritance;
+mod keeper;
 mod launch;
 mod notify;
 mod orders;
+mod pid_file;
 mod places;
 mod port;
 mod renew;
@@ -45,10 +47,11 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::stat::Mode;
 
-use crate::conf::{Config, LogConfig};
+use crate::conf::{Config, LogConfig, Standing};
 use crate::job::{LogTarget, Severity};
 use identity::{Answer, Identities, Identity};
 use inheritance::Inheritance;
+use pid_file::PidFile;
 use places::PlaceError;
 use port::Port;
 use renew::Program;
@@ -107,13 +110,16 @@ pub fn run(config_file: Option<&Path>, without_heart_beat: bool) -> ExitCode {
         beat.without_heart_beat = without_heart_beat;
     }
     let socket = config.socket.clone();
+    let pid_file = PidFile::of(&config, voice);
     match prepare(config, first_look, voice)
         .and_then(|start| Warden::new(start).map_err(|error| Refusal::System("registering signals", error)))
     {
         Ok(mut warden) => {
+            pid_file.iter().for_each(PidFile::write);
             let served = warden.serve();
             // While the lock is still held: nobody else's socket can be there.
             let _ = std::fs::remove_file(socket);
+            pid_file.iter().for_each(PidFile::remove);
             if served { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(refusal) => {
@@ -141,7 +147,10 @@ fn configure(file: Option<&Path>, voice: Voice) -> Result<(Config, bool), u8> {
         return Ok((config, true));
     };
     let (result, findings) = match Config::load(Some(file)) {
-        Ok((config, findings)) => (Ok((config, false)), findings),
+        Ok((config, findings)) => {
+            make_own_conf_d(&config, file);
+            (Ok((config, false)), findings)
+        }
         Err(findings) => (Err(exit::CONFIG), findings),
     };
     for finding in &findings {
@@ -149,6 +158,16 @@ fn configure(file: Option<&Path>, voice: Voice) -> Result<(Config, bool), u8> {
         voice.say(level, format_args!("{finding}"));
     }
     result
+}
+
+/// A plain user who names no `conf_d` gets the usual one, so that there is a place to put a job into. One that is named is
+/// never made: it may be a disk that is not there yet.
+fn make_own_conf_d(config: &Config, file: &Path) {
+    let usual = Config::defaults(&Standing::beside(Some(file))).conf_d;
+    if !config.as_root && config.conf_d == usual {
+        // Where that fails, the engine tells that it is missing.
+        let _ = places::directory(&config.conf_d, 0o755, None);
+    }
 }
 
 /// From a configuration to a warden that can serve: everything that can fail, fails here and with a reason.

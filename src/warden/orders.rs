@@ -16,8 +16,10 @@ use super::serve::Warden;
 use super::sweep::{self, Trace};
 use super::writing::Work;
 use super::{places, sys};
+use crate::conf::Keeper;
 use crate::wire::{
-    Failure, MAX_CONTEXT, MAX_MARK, Plan, Reach, RunId, Start, Step, Stream, ToEngine, ToWarden, VERSION,
+    DirectoryPlace, Failure, FilePlace, MAX_CONTEXT, MAX_MARK, Plan, Reach, RunId, Start, Step, Stream, ToEngine,
+    ToWarden, VERSION,
 };
 
 impl Warden {
@@ -43,21 +45,29 @@ impl Warden {
             }
             ToWarden::Signal { run, signal, reach } => self.signal(run, signal, reach),
             ToWarden::Forget { run } => self.forget(run),
+            // The way there may be somebody else's, and hang.
+            ToWarden::OpenDirectory { request, place: DirectoryPlace::OfJobsConfig } => {
+                self.reach(request, FilePlace::JobsConfig, Work::Directory);
+            }
+            ToWarden::OpenFile { request, place: FilePlace::JobsConfig } => {
+                self.reach(request, FilePlace::JobsConfig, Work::File);
+            }
             ToWarden::OpenDirectory { request, place } => {
                 let opened = places::of_directory(&self.config, place).and_then(places::open_directory);
                 self.answer(request, opened);
             }
             ToWarden::OpenFile { request, place } => {
                 let engine = self.engine_identity.as_ref().map(|identity| identity.uid);
-                let opened = places::of_file(&self.config, &place)
-                    .and_then(|(directory, name)| places::open_file(directory, name, engine));
+                let opened = places::of_file(&self.config, &place).and_then(|(directory, name)| {
+                    places::open_file(places::open_directory(directory)?.as_fd(), name, engine)
+                });
                 self.answer(request, opened);
             }
-            ToWarden::WriteFile { request, place } => match fds.into_iter().next() {
-                Some(contents) => self.write(request, place, Work::Write(contents)),
+            ToWarden::WriteFile { request, place, before } => match fds.into_iter().next() {
+                Some(contents) => self.reach(request, place, Work::Write(contents, before)),
                 None => self.tell(&ToEngine::NotWritten { request, errno: libc::EBADF }, &[]),
             },
-            ToWarden::RemoveFile { request, place } => self.write(request, place, Work::Remove),
+            ToWarden::RemoveFile { request, place, before } => self.reach(request, place, Work::Remove(before)),
             ToWarden::Pong { count } => self.pong(count),
             ToWarden::Ready => {
                 self.notifier.ready();
@@ -268,7 +278,7 @@ impl Warden {
 
     fn answer(&mut self, request: u32, opened: std::io::Result<OwnedFd>) {
         match opened {
-            Ok(file) => self.tell(&ToEngine::Opened { request }, &[file.as_fd()]),
+            Ok(file) => self.tell(&ToEngine::Opened { request, keeper: Keeper::default() }, &[file.as_fd()]),
             Err(error) => {
                 let errno = error.raw_os_error().unwrap_or(libc::EIO);
                 self.tell(&ToEngine::NotOpened { request, errno }, &[]);

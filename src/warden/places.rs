@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -171,16 +171,15 @@ pub fn open_directory(path: &Path) -> io::Result<OwnedFd> {
     Ok(nix::fcntl::open(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?)
 }
 
-/// A file that the engine may not read itself: a regular file straight in the directory, of root, the daemon's user or the
-/// engine's user, that nobody else may write. Opened first, then checked; not a byte of it is read here.
-pub fn open_file(directory: &Path, name: &str, engine: Option<u32>) -> io::Result<OwnedFd> {
+/// A file that the engine may not read itself: a regular file straight in the directory, of root, the daemon's user or
+/// `other`, that nobody else may write. Opened first, then checked; not a byte of it is read here.
+pub fn open_file(directory: BorrowedFd<'_>, name: &str, other: Option<u32>) -> io::Result<OwnedFd> {
     let refused = || io::Error::from_raw_os_error(libc::EPERM);
-    let directory = open_directory(directory)?;
     let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-    let file = openat(directory.as_fd(), name, flags, Mode::empty())?;
+    let file = openat(directory, name, flags, Mode::empty())?;
     let meta = fstat(&file)?;
     let regular = meta.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFREG.bits();
-    let owned = [Some(0), Some(nix::unistd::geteuid().as_raw()), engine].contains(&Some(meta.st_uid));
+    let owned = [Some(0), Some(nix::unistd::geteuid().as_raw()), other].contains(&Some(meta.st_uid));
     if !regular || !owned || meta.st_mode & 0o022 != 0 {
         return Err(refused());
     }
@@ -189,6 +188,8 @@ pub fn open_file(directory: &Path, name: &str, engine: Option<u32>) -> io::Resul
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd;
+
     use super::*;
 
     #[test]
@@ -234,9 +235,11 @@ mod tests {
         std::os::unix::fs::symlink("/etc/passwd", at("link.yaml")).unwrap();
         nix::unistd::mkfifo(&at("fifo.yaml"), Mode::from_bits_truncate(0o600)).unwrap();
         fs::create_dir(at("dir.yaml")).unwrap();
-        assert!(open_file(place.path(), "good.yaml", None).is_ok());
+        let directory = open_directory(place.path()).unwrap();
+        let open_file = |name| open_file(directory.as_fd(), name, None);
+        assert!(open_file("good.yaml").is_ok());
         for name in ["open.yaml", "link.yaml", "fifo.yaml", "dir.yaml", "none.yaml"] {
-            assert!(open_file(place.path(), name, None).is_err(), "{name}");
+            assert!(open_file(name).is_err(), "{name}");
         }
         let config = Config { conf_d: place.path().to_owned(), ..Config::first_look().unwrap() };
         for name in ["", "..", "../x", "/etc/shadow", ".good.yaml"] {

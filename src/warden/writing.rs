@@ -1,5 +1,6 @@
 //! Files that the engine has changed, written by a child: a disk may take its time, or never answer. One at a time, so that
-//! what is asked for later is what stands in the file later.
+//! what is asked for later is what stands in the file later. `jobs_config` is opened by one, too: it may be `jobs_user`'s, as
+//! whom a [child](super::keeper) goes there.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -13,14 +14,16 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{SFlag, fstat};
 
 use super::serve::Warden;
-use super::{apart, places, sys};
-use crate::conf::{self, Config, MAX_FILES, Trust, is_job_file};
-use crate::wire::{FilePlace, MAX_FILE, ToEngine};
+use super::{apart, keeper, places, sys};
+use crate::conf::{self, Before, Config, Keeper, MAX_FILES, Trust, is_job_file};
+use crate::wire::{FilePlace, Link, MAX_FILE, ToEngine};
 
 /// A child that has not written by then is given up.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Most that wait; the next is refused with `EBUSY`.
+/// Most writes that wait; the next is refused with `EBUSY`.
 const MOST_WAITING: usize = 16;
+/// The same for what is to be opened: the engine reads all the same when too many writes wait.
+const MOST_OPENING: usize = 16;
 /// Most children that were given up and are not gone yet, because the kernel does not let them go. With so many there is no
 /// further write.
 const MOST_STUCK: usize = 4;
@@ -28,10 +31,23 @@ const MOST_STUCK: usize = 4;
 /// What is to be done.
 pub enum Work {
     /// Replace or make the file: these are its contents.
-    Write(OwnedFd),
+    Write(OwnedFd, Before),
     /// Take it away.
-    Remove,
+    Remove(Before),
+    /// Open its directory.
+    Directory,
+    /// Open it.
+    File,
 }
+
+impl Work {
+    fn writes(&self) -> bool {
+        matches!(self, Work::Write(..) | Work::Remove(_))
+    }
+}
+
+/// What came of it: whose place it is and what was opened there, or an errno.
+type Done = Result<(Keeper, Option<OwnedFd>), i32>;
 
 /// A wish of an engine.
 struct Wish {
@@ -48,7 +64,7 @@ struct Going {
     generation: u32,
     pid: i32,
     reaped: bool,
-    pipe: OwnedFd,
+    link: Link,
     until: Instant,
 }
 
@@ -63,7 +79,7 @@ pub struct Writings {
 impl Writings {
     /// Readable when the child is done.
     pub fn pipe(&self) -> Option<BorrowedFd<'_>> {
-        self.going.as_ref().map(|going| going.pipe.as_fd())
+        self.going.as_ref().map(|going| going.link.as_fd())
     }
 
     /// A child is one of these.
@@ -89,10 +105,12 @@ impl Writings {
 }
 
 impl Warden {
-    /// Has a file written or taken away.
-    pub(super) fn write(&mut self, request: u32, place: FilePlace, work: Work) {
-        let full = self.writings.waiting.len() >= MOST_WAITING || self.writings.stuck.len() >= MOST_STUCK;
-        if full {
+    /// Has a file opened, written or taken away.
+    pub(super) fn reach(&mut self, request: u32, place: FilePlace, work: Work) {
+        let writes = work.writes();
+        let most = if writes { MOST_WAITING } else { MOST_OPENING };
+        let waiting = self.writings.waiting.iter().filter(|wish| wish.work.writes() == writes).count();
+        if waiting >= most || self.writings.stuck.len() >= MOST_STUCK {
             return self.tell(&ToEngine::NotWritten { request, errno: libc::EBUSY }, &[]);
         }
         let generation = self.generation;
@@ -106,18 +124,20 @@ impl Warden {
             && let Some(Wish { request, generation, place, work }) = self.writings.waiting.pop_front()
         {
             let contents = match &work {
-                Work::Write(contents) => Some(contents.as_fd()),
-                Work::Remove => None,
+                Work::Write(contents, _) => Some(contents.as_fd()),
+                Work::Remove(_) | Work::Directory | Work::File => None,
             };
-            let begun = apart::begin_alone(contents, || {
-                carry_out(&self.config, &place, &work).map_err(|error| error.raw_os_error().unwrap_or(libc::EIO))
+            let engine = self.engine_identity.as_ref().map(|identity| identity.uid);
+            let begun = apart::begin_alone(contents, || match carry_out(&self.config, engine, &place, &work) {
+                Ok((keeper, opened)) => (Ok(keeper), opened),
+                Err(error) => (Err(error.raw_os_error().unwrap_or(libc::EIO)), None),
             });
             match begun {
-                Ok((pid, pipe)) => {
+                Ok((pid, link)) => {
                     let until = Instant::now() + PATIENCE;
-                    self.writings.going = Some(Going { request, generation, pid, reaped: false, pipe, until });
+                    self.writings.going = Some(Going { request, generation, pid, reaped: false, link, until });
                 }
-                Err(error) => self.tell_written(request, generation, Err(error.raw_os_error().unwrap_or(libc::EIO))),
+                Err(error) => self.tell_done(request, generation, Err(error.raw_os_error().unwrap_or(libc::EIO))),
             }
         }
     }
@@ -127,8 +147,12 @@ impl Warden {
         if self.writings.is_done()
             && let Some(going) = self.writings.going.take()
         {
-            let answer = apart::answer(going.pipe).unwrap_or(Err(libc::EIO));
-            self.tell_written(going.request, going.generation, answer);
+            let done = match apart::answer_alone::<Result<Keeper, i32>>(&going.link, &mut self.buffer) {
+                Ok((Ok(keeper), opened)) => Ok((keeper, opened)),
+                Ok((Err(errno), _)) => Err(errno),
+                Err(_) => Err(libc::EIO),
+            };
+            self.tell_done(going.request, going.generation, done);
             self.write_next();
         }
     }
@@ -140,10 +164,10 @@ impl Warden {
                 let _ = sys::kill(going.pid, libc::SIGKILL);
                 self.writings.stuck.push(going.pid);
             }
-            self.tell_written(going.request, going.generation, Err(libc::ETIMEDOUT));
+            self.tell_done(going.request, going.generation, Err(libc::ETIMEDOUT));
             if self.writings.stuck.len() >= MOST_STUCK {
                 for wish in std::mem::take(&mut self.writings.waiting) {
-                    self.tell_written(wish.request, wish.generation, Err(libc::EBUSY));
+                    self.tell_done(wish.request, wish.generation, Err(libc::EBUSY));
                 }
             }
             self.write_next();
@@ -151,35 +175,50 @@ impl Warden {
         self.writings.going.as_ref().map(|going| going.until)
     }
 
-    fn tell_written(&mut self, request: u32, generation: u32, answer: Result<(), i32>) {
+    fn tell_done(&mut self, request: u32, generation: u32, done: Done) {
         if generation == self.generation {
-            let message = match answer {
-                Ok(()) => ToEngine::Written { request },
-                Err(errno) => ToEngine::NotWritten { request, errno },
-            };
-            self.tell(&message, &[]);
+            match done {
+                Ok((keeper, Some(opened))) => self.tell(&ToEngine::Opened { request, keeper }, &[opened.as_fd()]),
+                Ok((_, None)) => self.tell(&ToEngine::Written { request }, &[]),
+                Err(errno) => self.tell(&ToEngine::NotWritten { request, errno }, &[]),
+            }
         }
     }
 }
 
 /// In the child: checks the wish as if it came from an enemy, and does it.
-fn carry_out(config: &Config, place: &FilePlace, work: &Work) -> io::Result<()> {
-    let (directory, name) = places::of_file(config, place)?;
+fn carry_out(
+    config: &Config,
+    engine: Option<u32>,
+    place: &FilePlace,
+    work: &Work,
+) -> io::Result<(Keeper, Option<OwnedFd>)> {
+    let (path, name) = places::of_file(config, place)?;
     let (longest, most) = match place {
         FilePlace::ConfD(name) if !is_job_file(name) => return Err(Errno::EINVAL.into()),
         // A longer one would not be read.
         FilePlace::ConfD(_) => (conf::yaml::MAX_FILE, MAX_FILES),
         FilePlace::JobsConfig => (MAX_FILE, usize::MAX),
     };
-    let trust = if config.as_root { Trust::of_root() } else { Trust::of_user() };
-    let directory = places::open_directory(directory)?;
-    match work {
-        Work::Write(contents) => {
-            let contents = copy(contents, longest)?;
-            conf::replace(directory.as_fd(), name, &contents, trust, most)
+    // The contents first: whoever this child becomes may not be allowed to read them.
+    let contents = match work {
+        Work::Write(contents, _) => copy(contents, longest)?,
+        Work::Remove(_) | Work::Directory | Work::File => Vec::new(),
+    };
+    let (directory, keeper) = match place {
+        FilePlace::JobsConfig if config.as_root => keeper::go(path, &config.jobs_user)?,
+        _ => (places::open_directory(path)?, Keeper::default()),
+    };
+    let trust = if config.as_root { Trust::of_root().and(keeper.user) } else { Trust::of_user() };
+    let opened = match work {
+        Work::Write(_, before) => {
+            conf::replace(directory.as_fd(), name, &contents, trust, most, *before).map(|()| None)
         }
-        Work::Remove => conf::remove(directory.as_fd(), name, trust),
-    }
+        Work::Remove(before) => conf::remove(directory.as_fd(), name, trust, *before).map(|()| None),
+        Work::Directory => Ok(Some(directory)),
+        Work::File => places::open_file(directory.as_fd(), name, keeper.user.or(engine)).map(Some),
+    };
+    Ok((keeper, opened?))
 }
 
 /// The contents, read once: what the engine does to its descriptor afterwards changes nothing.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Ended, Failure, RunId, Start, Stream};
-use crate::conf::Config;
+use crate::conf::{Before, Config, Keeper};
 
 /// What the engine asks of the warden.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +73,8 @@ pub enum ToWarden {
         request: u32,
         /// Which.
         place: FilePlace,
+        /// What must stand there: else `ESTALE`.
+        before: Before,
     },
     /// Take a file away. Answered by `Written` or `NotWritten`.
     RemoveFile {
@@ -80,6 +82,8 @@ pub enum ToWarden {
         request: u32,
         /// Which.
         place: FilePlace,
+        /// What must stand there: else `ESTALE`.
+        before: Before,
     },
     /// The engine's loop has turned since `Ping`.
     Pong {
@@ -174,6 +178,8 @@ pub enum ToEngine {
     Opened {
         /// Of the request.
         request: u32,
+        /// Who besides root has a say in which one it is.
+        keeper: Keeper,
     },
     /// Answer to `OpenDirectory` or `OpenFile`.
     NotOpened {
