@@ -4,7 +4,6 @@
 //! `next` of a schedule text, and what is known without one: `schema` and `completions`.
 
 pub mod check;
-mod client;
 pub mod completions;
 pub mod daemon;
 mod exit;
