@@ -74,6 +74,17 @@ impl Error {
         self
     }
 
+    /// The same for who knows 0 and 1 alone.
+    pub fn plain(self) -> Self {
+        Self { exit: Exit::Failed, ..self }
+    }
+
+    /// The same, with one more thing to know.
+    pub fn and(mut self, more: impl fmt::Display) -> Self {
+        self.message = format!("{}\n      {more}", self.message);
+        self
+    }
+
     /// The stable word of a refusal.
     pub fn code(&self) -> Option<&str> {
         self.code.as_deref()

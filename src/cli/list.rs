@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::crond::Grid;
 use super::findings;
 use super::socket::Place;
 use super::table::{Cell, table};
@@ -16,11 +17,16 @@ pub struct List {
     /// Print the daemon's answer as JSON: an array of jobs
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    grid: Grid,
 }
 
 impl List {
     /// Carries it out.
     pub fn run(self, place: &Place) -> Result<Exit, Error> {
+        if self.grid.is_wanted() {
+            return self.grid.run(place);
+        }
         let client = place.client()?;
         if self.json {
             print(client.raw("/jobs")?)?;

@@ -1,10 +1,11 @@
 //! mysql-crond's own routes, for who speaks of jobs in its words: a whole definition in seven keys, selection by expression.
 
 use hyper::Method;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use super::exchange::{Ask, parse};
-use super::{Client, Error, query};
+use super::exchange::Ask;
+use super::{Client, Error, Kind, query};
 
 /// Which rows are listed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -48,8 +49,9 @@ pub struct RowJob {
     pub work_dir: String,
 }
 
-/// A definition in mysql-crond's keys.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// A definition in mysql-crond's keys. Read from JSON, what is missing is empty, or no.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Define {
     /// Its name.
     pub name: String,
@@ -94,16 +96,9 @@ impl Client {
     /// # Errors
     /// What is missing or wrong, in mysql-crond's words.
     pub fn create_or_replace(&self, job: &Define, permanent: bool) -> Result<(), Error> {
-        let body = serde_json::to_string(&Defining { job, permanent });
-        self.create_or_replace_body(&body.map_err(|error| Error::new(super::Kind::Refused, error.to_string()))?)
-    }
-
-    /// The same, with the body as it is to be sent: `{"job": {…}, "permanent": …}`.
-    ///
-    /// # Errors
-    /// As of [`Client::create_or_replace`].
-    pub fn create_or_replace_body(&self, body: &str) -> Result<(), Error> {
-        let ask = Ask { method: Method::POST, url: "/create_or_replace".into(), body: body.into() };
-        parse::<serde::de::IgnoredAny>(&self.text(ask)?).map(drop)
+        let body = serde_json::to_vec(&Defining { job, permanent });
+        let body = body.map_err(|error| Error::new(Kind::Refused, error.to_string()))?;
+        let ask = Ask { method: Method::POST, url: "/create_or_replace".into(), body };
+        self.answer::<IgnoredAny>(ask).map(drop)
     }
 }

@@ -84,7 +84,7 @@ async fn read(response: Response<Incoming>) -> Result<String, Error> {
     String::from_utf8(body.to_bytes().into()).map_err(|_| Error::new(Kind::NotUnderstood, "the answer is not UTF-8"))
 }
 
-pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
+fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
     serde_json::from_str(text).map_err(|error| {
         Error::new(Kind::NotUnderstood, format!("the daemon's answer is not understood: {error}"))
             .hint_at("rota and rotad may be of different versions: rota version")
