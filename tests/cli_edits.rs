@@ -288,3 +288,32 @@ fn an_entry_of_jobs_config_is_edited_as_a_job_file() {
     assert!(err.contains("kept in"), "{err}");
     assert_eq!(daemon.json(&["show", "a"])["schedule"], "@every 1h");
 }
+
+#[test]
+fn the_jobs_of_mysql_crond_are_imported_and_run() {
+    let setup = Setup::new("");
+    let at = |name: &str| setup.path().join(name);
+    let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).unwrap().unwrap().name;
+    fs::write(at("runtime.yaml"), "ip: 127.0.0.1\njobs_config: jobs-config.yaml\n").unwrap();
+    let text = format!(
+        "jobs:\n- name: {AWKWARD}\n  enable: true\n  command: /bin/echo\n  args: ['$HOME', '*']\n  \
+         schedule: '@every 1h'\n  creator: {user}\n  work_dir: ''\n  team: db\n- name: b\n  command: x\n  schedule: never\n"
+    );
+    fs::write(at("jobs-config.yaml"), text).unwrap();
+    let into = at("conf.d").display().to_string();
+    let runtime = at("runtime.yaml").display().to_string();
+    let (out, err) = ends(&rota(&["import", "mysql-crond", &runtime, "--into", &into]), 1);
+    assert_eq!(out.lines().count(), 1, "{out}");
+    for text in
+        ["jobs-config.yaml:12:13: error[bad-schedule]", "shell-words", "unknown-key", "1 definition not taken over"]
+    {
+        assert!(err.contains(text), "{text}: {err}");
+    }
+    let daemon = setup.start();
+    assert_eq!(jobs(&daemon), [AWKWARD]);
+    assert_eq!(daemon.run(AWKWARD), (Some(0), "$HOME *\n".into()));
+    assert_eq!(daemon.json(&["show", AWKWARD])["labels"]["team"], "db");
+    let jobs_config = daemon.path().join("jobs-config.yaml").display().to_string();
+    let (out, _) = ends(&rota(&["import", "mysql-crond", &jobs_config, "--disabled"]), 1);
+    assert!(out.contains("enable: false") && !out.contains("enable: true"), "{out}");
+}
