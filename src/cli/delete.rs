@@ -2,7 +2,7 @@
 
 use clap_complete::engine::ArgValueCandidates;
 
-use super::each::{ask, done, each};
+use super::each::{ask, done, each, is_attended};
 use super::socket::Place;
 use super::term::print;
 use super::{Error, Exit, completions};
@@ -26,7 +26,7 @@ impl Delete {
     pub fn run(self, place: &Place) -> Result<Exit, Error> {
         let client = place.client()?;
         let names = self.names.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ");
-        if !self.yes && !ask(&format!("delete {names}?"), true) {
+        if !self.yes && is_attended() && !ask(&format!("delete {names}?"), false) {
             return Err(Error::new(Exit::Failed, "nothing was deleted"));
         }
         let permanent = !self.temporary;

@@ -30,11 +30,13 @@ pub fn done(word: &str, edited: &Edited, permanent: bool) -> String {
     }
 }
 
-/// Asks a person. Without a terminal nobody is asked, and `otherwise` is the answer.
+/// There is a person who can be asked.
+pub fn is_attended() -> bool {
+    io::stdin().is_terminal()
+}
+
+/// Asks a person, whose Enter alone means `otherwise`.
 pub fn ask(question: &str, otherwise: bool) -> bool {
-    if !io::stdin().is_terminal() {
-        return otherwise;
-    }
     let _deaf = write!(io::stderr(), "{} [{}] ", visible(question), if otherwise { "Y/n" } else { "y/N" });
     let mut line = String::new();
     if io::stdin().lock().read_line(&mut line).is_err() {

@@ -1,7 +1,7 @@
 //! `rota edit NAME`: the text of a job in an editor, and back.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{IsTerminal, Read, Write};
+use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,7 +11,7 @@ use std::sync::atomic::AtomicBool;
 use clap_complete::engine::ArgValueCandidates;
 use signal_hook::consts::{SIGINT, SIGQUIT};
 
-use super::each::{ask, done};
+use super::each::{ask, done, is_attended};
 use super::lint::{lint, utf8};
 use super::socket::Place;
 use super::term::{complain, print};
@@ -60,7 +60,7 @@ impl Edit {
                     return Ok(Exit::Ok);
                 }
                 // A person may correct it at once.
-                Err(error) if std::io::stdin().is_terminal() => {
+                Err(error) if is_attended() => {
                     complain(&error.to_string());
                     if !ask("edit it again?", true) {
                         return Err(copy.kept(Error::new(error.exit(), "nothing was changed")));

@@ -133,7 +133,7 @@ impl Import<'_> {
             let Some(key) = key.as_str().map(str::to_owned) else { continue };
             if names(KEYS).any(|known| known == key) {
                 // Written always there, and saying nothing.
-                if !(key == "work_dir" && (value.is_null() || value == Value::from(""))) {
+                if !(key == "work_dir" && (value.is_null() || value == "")) {
                     draft.set(&key, value);
                 }
                 continue;
