@@ -23,9 +23,9 @@ fn deaf() -> (tempfile::TempDir, Client, Receiver<(String, String, String)>) {
                 head.push(byte[0]);
             }
             let head = String::from_utf8(head).unwrap();
-            let lengths =
+            let mut lengths =
                 head.lines().filter_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
-            let mut body = vec![0; lengths.last().unwrap_or(0)];
+            let mut body = vec![0; lengths.next().unwrap_or(0)];
             stream.read_exact(&mut body).unwrap();
             let mut words = head.split(' ').map(str::to_owned);
             let asked = (words.next().unwrap(), words.next().unwrap(), String::from_utf8(body).unwrap());

@@ -29,6 +29,7 @@ pub struct Add {
     #[arg(
         short,
         long,
+        action = clap::ArgAction::Set,
         num_args = 0..=1,
         require_equals = true,
         default_value = "true",

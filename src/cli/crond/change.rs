@@ -17,6 +17,7 @@ pub struct Delete {
     /// Without meaning, as there: it is deleted from its file whatever this says
     #[arg(
         long,
+        action = clap::ArgAction::Set,
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "true",
@@ -41,6 +42,7 @@ pub struct Switch {
     /// In the job's file too; without it until the daemon ends
     #[arg(
         long,
+        action = clap::ArgAction::Set,
         num_args = 0..=1,
         require_equals = true,
         default_value = "false",
@@ -94,6 +96,7 @@ pub struct Change {
     /// In the job's file too; no is written `--permanent=false`
     #[arg(
         long,
+        action = clap::ArgAction::Set,
         num_args = 0..=1,
         require_equals = true,
         required = true,
