@@ -19,4 +19,5 @@ pub mod wire;
 pub mod sink;
 pub mod beat;
 pub mod api;
+pub mod client;
 pub mod cli;

@@ -218,7 +218,7 @@ fn shown_in(directory: &Path, finding: Finding) -> Finding {
 }
 
 /// A finding as a compiler tells it: sentence, place, the line with a mark under it, hint.
-fn text(finding: &Finding, colour: bool) -> String {
+pub(super) fn text(finding: &Finding, colour: bool) -> String {
     let (word, paint) = match finding.severity {
         Severity::Error => ("error", "\x1b[1;31m"),
         Severity::Warning => ("warning", "\x1b[1;33m"),

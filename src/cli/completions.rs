@@ -8,11 +8,9 @@ use clap::ValueEnum;
 use clap_complete::engine::CompletionCandidate;
 use clap_complete::env::{CompleteEnv, Shells};
 
-use super::client::Client;
 use super::socket::Place;
 use super::term::print;
 use super::{Error, Exit};
-use crate::engine::JobView;
 
 /// The variable by which a shell asks.
 const ASKED: &str = "ROTA_COMPLETE";
@@ -60,7 +58,7 @@ pub fn answer() {
 pub fn jobs() -> Vec<CompletionCandidate> {
     let (tell, told) = mpsc::channel();
     std::thread::spawn(move || {
-        let jobs = Client::new(&Place::default()).and_then(|client| client.get::<Vec<JobView>>("/jobs"));
+        let jobs = Place::default().client().and_then(|client| Ok(client.jobs()?));
         // Nobody waits for it any more.
         let _ = tell.send(jobs.unwrap_or_default());
     });

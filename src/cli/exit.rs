@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
+use crate::client::{self, Kind};
+
 /// How `rota` ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -72,14 +74,15 @@ impl Error {
         self
     }
 
-    /// What the daemon refused.
-    pub fn refused(refusal: crate::engine::Refusal) -> Self {
-        let exit = match refusal.code.as_str() {
-            "busy" | "engine-busy" | "limit" | "stopping" | "user-database" => Exit::Busy,
-            "forbidden" | "read-only" => Exit::Forbidden,
-            _ => Exit::Failed,
-        };
-        Self { exit, code: Some(refusal.code), message: refusal.message, hint: refusal.hint }
+    /// The same for who knows 0 and 1 alone.
+    pub fn plain(self) -> Self {
+        Self { exit: Exit::Failed, ..self }
+    }
+
+    /// The same, with one more thing to know.
+    pub fn and(mut self, more: impl fmt::Display) -> Self {
+        self.message = format!("{}\n      {more}", self.message);
+        self
     }
 
     /// The stable word of a refusal.
@@ -104,6 +107,20 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// What the daemon did not do.
+impl From<client::Error> for Error {
+    fn from(error: client::Error) -> Self {
+        let exit = match error.kind() {
+            Kind::Refused | Kind::NotUnderstood => Exit::Failed,
+            Kind::Unreachable | Kind::Lost => Exit::Unavailable,
+            Kind::Forbidden => Exit::Forbidden,
+            Kind::Busy => Exit::Busy,
+        };
+        let (code, hint) = (error.code().map(str::to_owned), error.hint().map(str::to_owned));
+        Self { exit, code, message: error.message().to_owned(), hint }
+    }
+}
 
 /// Output that cannot be written.
 impl From<io::Error> for Error {

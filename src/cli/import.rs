@@ -1,4 +1,4 @@
-//! `rota import crontab FILE`: job files of what another scheduler runs, and what will be different.
+//! `rota import crontab|mysql-crond FILE`: job files of what another scheduler runs, and what will be different.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, OpenOptions};
@@ -13,7 +13,7 @@ use nix::unistd::User;
 
 use super::term::{complain, count, print, visible};
 use super::{Error, Exit};
-use crate::conf::import::{Crontab, Imported, JobFile, import_crontab};
+use crate::conf::import::{Crontab, Imported, JobFile, MysqlCrond, import_crontab, import_mysql_crond};
 use crate::job::Severity;
 
 /// Largest file that is read, in bytes.
@@ -30,6 +30,20 @@ pub struct Import {
 enum From {
     /// Job files of the entries of a crontab, with the same meaning
     Crontab(FromCrontab),
+    /// Job files of the jobs of mysql-crond, with the same meaning
+    ///
+    /// Keys that mean nothing here are kept as labels. (rotad can also go on with that file as it is: `jobs_config` in
+    /// rotad.yaml(5).)
+    MysqlCrond(FromMysqlCrond),
+}
+
+#[derive(Debug, clap::Args)]
+struct FromMysqlCrond {
+    /// Its runtime.yaml, whose `jobs_config` and `jobs_user` are followed, or the jobs-config.yaml itself; `-` for standard
+    /// input
+    file: PathBuf,
+    #[command(flatten)]
+    into: Into,
 }
 
 #[derive(Debug, clap::Args)]
@@ -63,6 +77,7 @@ impl Import {
     pub fn run(self) -> Result<Exit, Error> {
         match self.from {
             From::Crontab(args) => args.run(),
+            From::MysqlCrond(args) => args.run(),
         }
     }
 }
@@ -70,8 +85,7 @@ impl Import {
 impl FromCrontab {
     fn run(self) -> Result<Exit, Error> {
         let text = read(&self.file)?;
-        let origin =
-            if self.file == Path::new("-") { "standard input".to_owned() } else { self.file.display().to_string() };
+        let origin = origin(&self.file);
         let system = self.system || (self.user.is_none() && is_system(&self.file));
         let users: BTreeSet<&str> = match (&self.user, system) {
             (Some(user), _) => BTreeSet::from([user.as_str()]),
@@ -83,11 +97,43 @@ impl FromCrontab {
     }
 }
 
+/// What a runtime.yaml says of its jobs. The rest of it is rotad's own to read: `rota check -c runtime.yaml`.
+#[derive(Debug, serde::Deserialize)]
+struct Runtime {
+    jobs_config: PathBuf,
+    jobs_user: Option<String>,
+}
+
+impl FromMysqlCrond {
+    fn run(self) -> Result<Exit, Error> {
+        let text = read(&self.file)?;
+        // A file of jobs has no such key.
+        let runtime = serde_yaml::from_str::<Runtime>(&text).ok();
+        let (path, text, user) = match runtime {
+            Some(Runtime { jobs_config, jobs_user }) => {
+                let beside = self.file.parent().unwrap_or(Path::new("")).join(jobs_config);
+                let text = read(&beside)?;
+                (beside, text, jobs_user)
+            }
+            None => (self.file.clone(), text, None),
+        };
+        let origin = origin(&path);
+        let source = MysqlCrond { origin: &origin, text: &text, jobs_user: user.as_deref() };
+        self.into.deliver(import_mysql_crond(&source, &TimeZone::system(), Timestamp::now()))
+    }
+}
+
+/// What a file is called in comments and findings.
+fn origin(path: &Path) -> String {
+    if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() }
+}
+
 impl Into {
     /// Prints or writes the files, and tells what differs.
     fn deliver(&self, mut done: Imported) -> Result<Exit, Error> {
         if self.disabled {
-            done.files.iter_mut().for_each(|file| file.text.push_str("enable: false\n"));
+            let disabled = done.files.iter_mut().try_for_each(JobFile::disable);
+            disabled.map_err(|error| Error::new(Exit::Failed, format!("--disabled cannot be written: {error}")))?;
         }
         let mut refused = 0;
         for file in &done.files {

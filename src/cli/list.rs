@@ -2,12 +2,13 @@
 
 use jiff::Timestamp;
 
-use super::client::Client;
-use super::findings::File;
+use super::crond::Grid;
+use super::findings;
 use super::socket::Place;
 use super::table::{Cell, table};
 use super::term::{Colour, Term, print, visible};
 use super::{Error, Exit, outcome, when};
+use crate::client::FileFindings;
 use crate::engine::{JobView, Outcome, RunView};
 
 /// Arguments of `rota list`.
@@ -16,24 +17,27 @@ pub struct List {
     /// Print the daemon's answer as JSON: an array of jobs
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    grid: Grid,
 }
 
 impl List {
     /// Carries it out.
     pub fn run(self, place: &Place) -> Result<Exit, Error> {
-        let client = Client::new(place)?;
+        if self.grid.is_wanted() {
+            return self.grid.run(place);
+        }
+        let client = place.client()?;
         if self.json {
-            print(client.get_text("/jobs")?)?;
+            print(client.raw("/jobs")?)?;
             return Ok(Exit::Ok);
         }
-        let jobs: Vec<JobView> = client.get("/jobs")?;
-        let files: Vec<File> = client.get("/findings")?;
-        print(text(&Term::stdout(), &jobs, &files, Timestamp::now()))?;
+        print(text(&Term::stdout(), &client.jobs()?, &client.findings()?, Timestamp::now()))?;
         Ok(Exit::Ok)
     }
 }
 
-fn text(term: &Term, jobs: &[JobView], files: &[File], now: Timestamp) -> String {
+fn text(term: &Term, jobs: &[JobView], files: &[FileFindings], now: Timestamp) -> String {
     let mut text = match jobs {
         [] => "no jobs\n".to_owned(),
         jobs => {
@@ -41,13 +45,11 @@ fn text(term: &Term, jobs: &[JobView], files: &[File], now: Timestamp) -> String
             table(term, ["JOB", "STATE", "NEXT", "LAST", "SCHEDULE"], rows)
         }
     };
-    let findings = || files.iter().flat_map(|file| &file.findings);
+    let told = || files.iter().flat_map(|file| &file.findings);
     // Warnings last: an error keeps a file from taking effect.
-    for finding in
-        findings().filter(|finding| finding.is_error()).chain(findings().filter(|finding| !finding.is_error()))
-    {
+    for finding in told().filter(|finding| finding.is_error()).chain(told().filter(|finding| !finding.is_error())) {
         text.push('\n');
-        text.push_str(&finding.text(term));
+        text.push_str(&findings::text(finding, term));
     }
     text
 }

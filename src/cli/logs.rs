@@ -8,15 +8,13 @@ use jiff::Timestamp;
 
 use clap_complete::engine::ArgValueCandidates;
 
-use super::client::{Client, Records};
 use super::journal::{self, Entries, Query};
 use super::socket::Place;
 use super::stop::job_or_run;
 use super::term::{Colour, Term, complain, print};
 use super::{Error, Exit, completions, outcome, when};
-use crate::api::record::{LineRecord, Record};
-use crate::api::route::percent_encode;
-use crate::engine::{JobView, JournalView, StatusView};
+use crate::client::{Client, LineRecord, Output, Record, Records};
+use crate::engine::{JobView, JournalView};
 use crate::job::{JobName, LogTarget};
 use crate::wire::RunId;
 
@@ -53,7 +51,7 @@ pub struct Logs {
 impl Logs {
     /// Carries it out.
     pub fn run(self, place: &Place) -> Result<Exit, Error> {
-        let client = Client::new(place)?;
+        let client = place.client()?;
         match &self.subject {
             None => self.all(&client)?,
             Some(subject) if self.since.is_some() || self.until.is_some() => self.between(&client, subject)?,
@@ -64,34 +62,35 @@ impl Logs {
 
     /// A job or a run: from the daemon, or where that has not what is asked for, from the journal.
     fn one(&self, client: &Client, subject: &str) -> Result<(), Error> {
-        let query = self.query();
+        let wanted = self.wanted();
         let id = RunId::parse(subject);
-        let job = || client.get::<JobView>(&format!("/jobs/{}", percent_encode(subject))).ok();
+        let job = || client.job(subject).ok();
         if self.follow
             && let Some(job) = job().filter(|job| job.log == LogTarget::Journal)
             && let Some(journal) = journal_of(client)
         {
             return self.follow_job(&journal, &job);
         }
-        let mut records = match job_or_run(subject, |subject| client.get_records(&format!("{subject}/output{query}"))) {
-            // A job whose file is gone, a run that is forgotten: what they printed may be there still.
-            Err(error) if matches!(error.code(), Some("no-such-job" | "no-such-run")) && !self.follow => {
-                let found = match (journal_of(client), id) {
-                    (Some(journal), Some(run)) if error.code() == Some("no-such-run") => {
-                        self.past(&journal, Query { run: Some(run), ..Query::default() })
-                    }
-                    (Some(journal), _) => self.past_of_job(&journal, subject),
-                    (None, _) => Ok(false),
-                };
-                // Who may not read it is told what the daemon said, and that there may be more.
-                return match found {
-                    Ok(true) => Ok(()),
-                    Ok(false) => Err(error),
-                    Err(why) => Err(error.hint(format!("the journal may know it: {why}"))),
-                };
-            }
-            records => records?,
-        };
+        let mut records =
+            match job_or_run(subject, |job| client.job_output(job, 1, wanted), |run| client.run_output(run, wanted)) {
+                // A job whose file is gone, a run that is forgotten: what they printed may be there still.
+                Err(error) if matches!(error.code(), Some("no-such-job" | "no-such-run")) && !self.follow => {
+                    let found = match (journal_of(client), id) {
+                        (Some(journal), Some(run)) if error.code() == Some("no-such-run") => {
+                            self.past(&journal, Query { run: Some(run), ..Query::default() })
+                        }
+                        (Some(journal), _) => self.past_of_job(&journal, subject),
+                        (None, _) => Ok(false),
+                    };
+                    // Who may not read it is told what the daemon said, and that there may be more.
+                    return match found {
+                        Ok(true) => Ok(()),
+                        Ok(false) => Err(error),
+                        Err(why) => Err(error.hint(format!("the journal may know it: {why}"))),
+                    };
+                }
+                records => records?,
+            };
         let mut kept = Vec::new();
         if !self.follow {
             // The first records tell whether all that is asked for is there.
@@ -125,7 +124,7 @@ impl Logs {
 
     /// All lines between two times.
     fn between(&self, client: &Client, subject: &str) -> Result<(), Error> {
-        let journal = client.get::<StatusView>("/status")?.journal.ok_or_else(|| {
+        let journal = client.status()?.journal.ok_or_else(|| {
             Error::new(Exit::Failed, "what this daemon's jobs print is not in the journal")
                 .hint("--since and --until read the journal; rota logs alone asks the daemon")
         })?;
@@ -133,9 +132,7 @@ impl Logs {
         let times = Query { since, until, follow: self.follow, ..Query::default() };
         let of_job = Query { job: Some(subject), ..times };
         let query = match RunId::parse(subject) {
-            Some(run) if client.get::<JobView>(&format!("/jobs/{}", percent_encode(subject))).is_err() => {
-                Query { run: Some(run), ..times }
-            }
+            Some(run) if client.job(subject).is_err() => Query { run: Some(run), ..times },
             _ => of_job,
         };
         if !self.past(&journal, query)? && !self.json {
@@ -188,11 +185,8 @@ impl Logs {
         Ok(before.is_some())
     }
 
-    fn query(&self) -> String {
-        let follow = self.follow.then(|| "follow=1".to_owned());
-        let lines = self.lines.map(|lines| format!("lines={lines}"));
-        let pairs: Vec<String> = [follow, lines].into_iter().flatten().collect();
-        if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) }
+    fn wanted(&self) -> Output {
+        Output { follow: self.follow, lines: self.lines }
     }
 
     /// What the daemon has: the first records, and those that come.
@@ -235,9 +229,8 @@ impl Logs {
     fn all(&self, client: &Client) -> Result<(), Error> {
         let term = Term::stdout();
         let mut lines: Vec<(Timestamp, JobName, LineRecord, String)> = Vec::new();
-        for job in client.get::<Vec<JobView>>("/jobs")? {
-            let path = format!("/jobs/{}/output{}", percent_encode(job.name.as_str()), self.query());
-            let mut records = match client.get_records(&path) {
+        for job in client.jobs()? {
+            let mut records = match client.job_output(job.name.as_str(), 1, self.wanted()) {
                 Err(error) if error.code() == Some("no-such-job") => continue,
                 records => records?,
             };
@@ -274,5 +267,5 @@ impl Logs {
 
 /// The journal that the daemon's lines are in, if it says so.
 fn journal_of(client: &Client) -> Option<JournalView> {
-    client.get::<StatusView>("/status").ok()?.journal
+    client.status().ok()?.journal
 }

@@ -3,18 +3,27 @@
 //! It decides nothing: what it shows and wishes goes through the HTTP endpoint, except for `check`, which reads files,
 //! `next` of a schedule text, and what is known without one: `schema` and `completions`.
 
+mod cat;
 pub mod check;
-mod client;
 pub mod completions;
+mod create;
+pub mod crond;
 pub mod daemon;
+mod delete;
+mod disable;
+mod each;
+mod edit;
+mod enable;
 mod exit;
 mod findings;
 mod import;
 mod journal;
+mod lint;
 mod list;
 mod logs;
 pub mod next;
 mod outcome;
+mod pause;
 mod reload;
 mod run;
 pub mod schema;
@@ -90,6 +99,42 @@ enum Verb {
     /// `systemd-journal`; only entries of the daemon's own engine are believed. Otherwise how many lines are missing
     /// before the first is told on standard error. A priority that led a line is not in the journal's copy of it.
     Logs(logs::Logs),
+    /// Make a job: from a file, or of what is said here
+    ///
+    /// The text is checked, then it is sent to the daemon, which writes it into `conf_d` and arms it at once. A name that is
+    /// taken is refused. `rota create tick --schedule '@every 1m' --command date -- +%s` needs no file.
+    Create(create::Create),
+    /// Change a job in an editor: `$VISUAL`, `$EDITOR`, or editor(1)
+    ///
+    /// The editor gets a private copy of the text that defines the job. The new text is checked, then it is sent to the
+    /// daemon. When it is refused, or somebody else has changed the job meanwhile, nothing is changed, and where your text is
+    /// kept is told.
+    Edit(edit::Edit),
+    /// The text that defines a job
+    ///
+    /// As it stands in the job's file, comments and all; of a file with many jobs the job's own part.
+    Cat(cat::Cat),
+    /// Let no slot of a job run for a while
+    ///
+    /// Until the time is up or the job is resumed; runs that go on are left alone. The slots that pass meanwhile are booked
+    /// as skipped. A pause outlives the daemon, and changes no file.
+    Pause(pause::Pause),
+    /// Slots again: end a pause, or enable what is disabled
+    ///
+    /// The same as `enable`.
+    Resume(enable::Enable),
+    /// Let no slot of these jobs run until they are enabled
+    ///
+    /// Writes `enable: false` into the job's file. They can still be run by request.
+    Disable(disable::Disable),
+    /// Slots again: enable what is disabled, or end a pause
+    ///
+    /// Writes `enable: true` into the file of a disabled job.
+    Enable(enable::Enable),
+    /// Delete jobs and their files
+    ///
+    /// On a terminal it asks before. Runs that go on are left alone: `rota stop` first, if they should end.
+    Delete(delete::Delete),
     /// Check job files without a daemon
     ///
     /// Reads job files, or all those of directories, as the daemon would, and tells what is wrong or doubtful in them.
@@ -121,12 +166,14 @@ enum Verb {
     ///
     /// Where no daemon answers, that of rota alone.
     Version(version::Version),
+    #[command(flatten)]
+    Crond(crond::Verb),
 }
 
 /// The whole program.
 pub fn main() -> ExitCode {
     completions::answer();
-    let Cli { place, verb } = Cli::parse();
+    let Cli { place, verb } = Cli::try_parse().unwrap_or_else(|error| misused(&error));
     let done = match verb {
         Verb::Status(verb) => verb.run(&place),
         Verb::List(verb) => verb.run(&place),
@@ -136,6 +183,15 @@ pub fn main() -> ExitCode {
         Verb::Logs(verb) => verb.run(&place),
         Verb::Reload(verb) => verb.run(&place),
         Verb::Version(verb) => verb.run(&place),
+        Verb::Create(verb) => verb.run(&place),
+        Verb::Edit(verb) => verb.run(&place),
+        Verb::Cat(verb) => verb.run(&place),
+        Verb::Pause(verb) => verb.run(&place),
+        Verb::Resume(verb) => verb.run(&place, "resumed"),
+        Verb::Disable(verb) => verb.run(&place),
+        Verb::Enable(verb) => verb.run(&place, "enabled"),
+        Verb::Delete(verb) => verb.run(&place),
+        Verb::Crond(verb) => verb.run(&place),
         Verb::Schema(verb) => verb.run(),
         Verb::Completions(verb) => verb.run(),
         Verb::Import(verb) => verb.run(),
@@ -149,6 +205,15 @@ pub fn main() -> ExitCode {
             error.exit().into()
         }
     }
+}
+
+/// Says how it is used, or what was asked for. mysql-crond ends with 1 where rota ends with 2.
+fn misused(error: &clap::Error) -> ! {
+    let _deaf = error.print();
+    let asked = definition().ignore_errors(true).try_get_matches();
+    let theirs = asked.is_ok_and(|asked| asked.subcommand_name().is_some_and(crond::is_verb));
+    let code = if error.use_stderr() && theirs { 1 } else { error.exit_code() };
+    std::process::exit(code)
 }
 
 /// The definition of the command line, for documentation and its tests.

@@ -13,11 +13,8 @@ use jiff::{Timestamp, Zoned};
 
 use clap_complete::engine::ArgValueCandidates;
 
-use super::client::Client;
 use super::socket::Place;
 use super::{Error, Exit, completions};
-use crate::api::route::percent_encode;
-use crate::engine::JobView;
 use crate::job::JobName;
 use crate::schedule::{Dialect, Event, Kind, Lost, Schedule, ScheduleError, Slot, escape, parse_zone};
 
@@ -85,7 +82,7 @@ impl Subject {
 
     /// The schedule of a job.
     fn of_job(name: &str, place: &Place) -> Result<Subject, Error> {
-        let job: JobView = Client::new(place)?.get(&format!("/jobs/{}", percent_encode(name)))?;
+        let job = place.client()?.job(name)?;
         let refused = |why| Err(Error::new(Exit::Failed, format!("{} {why}", job.name)));
         let Some(text) = job.schedule else { return refused("has no schedule: it runs when it is asked to") };
         if !job.enable {

@@ -2,12 +2,10 @@
 
 use jiff::Timestamp;
 
-use super::client::Client;
-use super::findings::File;
+use super::findings;
 use super::socket::Place;
 use super::term::{Term, complain, count, print};
 use super::{Error, Exit, when};
-use crate::engine::StatusView;
 
 /// Arguments of `rota reload`.
 #[derive(Debug, clap::Args)]
@@ -16,8 +14,8 @@ pub struct Reload {}
 impl Reload {
     /// Carries it out. Broken files are told on standard error; they do not undo the reload, so the exit code is 0.
     pub fn run(self, place: &Place) -> Result<Exit, Error> {
-        let client = Client::new(place)?;
-        let status: StatusView = client.post("/reload")?;
+        let client = place.client()?;
+        let status = client.reload()?;
         let now = Timestamp::now();
         let next = status.next.map_or_else(String::new, |(job, at)| format!(", next {job} at {}", when::both(at, now)));
         print(format!("{} ({} disabled){next}\n", count(status.jobs, "job"), status.disabled))?;
@@ -25,9 +23,9 @@ impl Reload {
             let broken = count(status.broken_files, "broken file");
             complain(&format!("{broken}: the last good definition stays live, where there is one"));
             let plain = Term { terminal: false, colour: false, width: None };
-            let files: Vec<File> = client.get("/findings")?;
+            let files = client.findings()?;
             for finding in files.iter().flat_map(|file| &file.findings).filter(|finding| finding.is_error()) {
-                complain(finding.text(&plain).trim_end());
+                complain(findings::text(finding, &plain).trim_end());
             }
         }
         Ok(Exit::Ok)

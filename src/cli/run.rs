@@ -3,20 +3,17 @@
 use std::io::{self, Write};
 use std::thread;
 
-use serde::Deserialize;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use clap_complete::engine::ArgValueCandidates;
 
-use super::client::{Client, Records};
 use super::socket::Place;
 use super::term::{complain, count, print};
 use super::{Error, Exit, completions, outcome};
-use crate::api::record::{LineRecord, Record};
-use crate::api::route::percent_encode;
+use crate::client::{Client, LineRecord, Output, Record, Records};
 use crate::engine::RunView;
-use crate::wire::Stream;
+use crate::wire::{RunId, Stream};
 
 /// Most engines that one run is waited for with.
 const ENGINES: usize = 16;
@@ -32,29 +29,22 @@ pub struct Run {
     wait: bool,
 }
 
-#[derive(Deserialize)]
-struct Started {
-    run: String,
-}
-
 impl Run {
     /// Carries it out.
     pub fn run(self, place: &Place) -> Result<Exit, Error> {
-        let client = Client::new(place)?;
-        let path = format!("/jobs/{}/run", percent_encode(&self.name));
+        let client = place.client()?;
         if self.wait {
-            return wait(&client, &format!("{path}?follow=1"));
+            return wait(&client, &self.name);
         }
-        let started: Started = client.post(&path)?;
-        print(format!("{}\n", started.run))?;
+        print(format!("{}\n", client.start(&self.name)?))?;
         Ok(Exit::Ok)
     }
 }
 
 /// Reads the run's output until its end. An engine that dies takes its connections along and not the runs: the next one
 /// is asked for the rest.
-fn wait(client: &Client, path: &str) -> Result<Exit, Error> {
-    let mut records = client.post_records(path)?;
+fn wait(client: &Client, name: &str) -> Result<Exit, Error> {
+    let mut records = client.start_and_follow(name)?;
     let mut waiting = Waiting { run: None, dropped: 0 };
     for _ in 0..ENGINES {
         let error = match waiting.read(&mut records) {
@@ -63,13 +53,16 @@ fn wait(client: &Client, path: &str) -> Result<Exit, Error> {
         };
         let Some(run) = &waiting.run else { return Err(error) };
         complain(&format!("{error}\n      still waiting for run {run}; what it prints meanwhile is not shown"));
-        records =
-            client.get_records(&format!("/runs/{run}/output?follow=1&lines=0")).map_err(|error| gone(error, run))?;
+        let rest = Output { follow: true, lines: Some(0) };
+        records = match RunId::parse(run) {
+            Some(run) => client.run_output(run, rest).map_err(|error| gone(error.into(), run))?,
+            None => return Err(error),
+        };
     }
     Err(Error::new(Exit::Unavailable, "rotad does not come up again").hint("see journalctl -u rotad"))
 }
 
-fn gone(error: Error, run: &str) -> Error {
+fn gone(error: Error, run: RunId) -> Error {
     error.hint(format!("run {run} may go on: rota list, rota logs {run}"))
 }
 

@@ -6,12 +6,11 @@ use jiff::Timestamp;
 
 use clap_complete::engine::ArgValueCandidates;
 
-use super::client::Client;
-use super::findings::File;
+use super::findings;
 use super::socket::Place;
 use super::term::{Term, print, visible};
 use super::{Error, Exit, completions, list, outcome, when};
-use crate::api::route::percent_encode;
+use crate::client::{FileFindings, job_path};
 use crate::engine::{JobView, Pause, RunView, Verdict, VerdictView};
 
 /// Arguments of `rota show`.
@@ -28,20 +27,18 @@ pub struct Show {
 impl Show {
     /// Carries it out.
     pub fn run(self, place: &Place) -> Result<Exit, Error> {
-        let client = Client::new(place)?;
-        let path = format!("/jobs/{}", percent_encode(&self.name));
+        let client = place.client()?;
         if self.json {
-            print(client.get_text(&path)?)?;
+            print(client.raw(&job_path(&self.name, ""))?)?;
             return Ok(Exit::Ok);
         }
-        let job: JobView = client.get(&path)?;
-        let files: Vec<File> = client.get("/findings")?;
-        print(text(&Term::stdout(), &job, &files, Timestamp::now()))?;
+        let job = client.job(&self.name)?;
+        print(text(&Term::stdout(), &job, &client.findings()?, Timestamp::now()))?;
         Ok(Exit::Ok)
     }
 }
 
-fn text(term: &Term, job: &JobView, files: &[File], now: Timestamp) -> String {
+fn text(term: &Term, job: &JobView, files: &[FileFindings], now: Timestamp) -> String {
     let mut text = String::new();
     let mut line = |key: &str, value: &str| {
         // Writing to a string does not fail.
@@ -78,7 +75,7 @@ fn text(term: &Term, job: &JobView, files: &[File], now: Timestamp) -> String {
     }
     for finding in files.iter().filter(|file| file.job.as_ref() == Some(&job.name)).flat_map(|file| &file.findings) {
         text.push('\n');
-        text.push_str(&finding.text(term));
+        text.push_str(&findings::text(finding, term));
     }
     text
 }

@@ -4,7 +4,6 @@ use std::fmt::Write;
 
 use jiff::Timestamp;
 
-use super::client::Client;
 use super::socket::Place;
 use super::term::{Colour, Term, count, print, visible};
 use super::{Error, Exit, when};
@@ -21,11 +20,11 @@ pub struct Status {
 impl Status {
     /// Carries it out.
     pub fn run(self, place: &Place) -> Result<Exit, Error> {
-        let client = Client::new(place)?;
+        let client = place.client()?;
         if self.json {
-            print(client.get_text("/status")?)?;
+            print(client.raw("/status")?)?;
         } else {
-            print(text(&Term::stdout(), &client.get("/status")?, Timestamp::now()))?;
+            print(text(&Term::stdout(), &client.status()?, Timestamp::now()))?;
         }
         Ok(Exit::Ok)
     }

@@ -2,11 +2,9 @@
 
 use serde::Serialize;
 
-use super::client::Client;
 use super::socket::Place;
 use super::term::{print, visible};
 use super::{Error, Exit};
-use crate::engine::StatusView;
 
 /// Arguments of `rota version`.
 #[derive(Debug, clap::Args)]
@@ -25,7 +23,7 @@ struct Versions {
 impl Version {
     /// Carries it out.
     pub fn run(self, place: &Place) -> Result<Exit, Error> {
-        let status = Client::new(place).and_then(|client| client.get::<StatusView>("/status"));
+        let status = place.client().and_then(|client| Ok(client.status()?));
         let versions = Versions { rota: env!("CARGO_PKG_VERSION"), rotad: status.ok().map(|status| status.version) };
         if self.json {
             let text = serde_json::to_string(&versions).map_err(std::io::Error::from)?;

@@ -12,13 +12,24 @@ pub fn part(words: &str) -> String {
     match words {
         "the options of rota" => options(&rotad::cli::definition()),
         "the options of rotad" => options(&rotad::cli::daemon::definition()),
-        "the verbs of rota" => rotad::cli::definition().get_subcommands().map(|command| verb(command, "")).collect(),
+        "the verbs of rota" => verbs(false),
+        "the verbs of mysql-crond" => verbs(true),
         _ => match words.split_once(": ") {
             Some(("the keys of a job", title)) => groups(title, rotad::job::keys::KEYS),
             Some(("the keys of rotad.yaml", title)) => groups(title, rotad::conf::keys::KEYS),
             _ => panic!("nothing is made from {words:?}"),
         },
     }
+}
+
+/// mysql-crond's verbs are hidden in help texts, and have a section of their own.
+fn verbs(hidden: bool) -> String {
+    let program = rotad::cli::definition();
+    program
+        .get_subcommands()
+        .filter(|command| command.is_hide_set() == hidden)
+        .map(|command| verb(command, ""))
+        .collect()
 }
 
 /// `--json` is told once for all verbs.
@@ -41,7 +52,10 @@ fn option(flag: &clap::Arg) -> String {
         Some((help, default)) => (help.to_owned(), format!(" Default: {}.", default.trim_end_matches(']'))),
         None => (
             help,
-            flag.get_default_values().first().map_or(String::new(), |value| format!(" Default `{}`.", value.display())),
+            flag.get_default_values()
+                .first()
+                .filter(|_| !flag.is_hide_default_value_set())
+                .map_or(String::new(), |value| format!(" Default `{}`.", value.display())),
         ),
     };
     format!(".It {}\n{}", names.collect::<Vec<_>>().join(" , "), text(&format!("{help}.{default}")))
@@ -79,6 +93,7 @@ fn verb(command: &clap::Command, above: &str) -> String {
             argument.get_possible_values().iter().map(|value| format!("Cm {}", value.get_name())).collect();
         let name = if values.is_empty() { format!("Ar {}", value_name(argument)) } else { values.join(" | ") };
         match argument.is_required_set() {
+            _ if argument.is_last_set() => line += &format!(" Oo Fl - {name}{many} Oc"),
             true => line += &format!(" {name}{many}"),
             false => line += &format!(" Oo {name}{many} Oc"),
         }

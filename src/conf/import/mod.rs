@@ -5,8 +5,10 @@
 
 mod crontab;
 mod line;
+mod mysql_crond;
 
 pub use crontab::{Crontab, import_crontab};
+pub use mysql_crond::{MysqlCrond, import_mysql_crond};
 
 use std::collections::BTreeMap;
 
@@ -14,6 +16,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_yaml::{Mapping, Value};
 
+use crate::conf::edit::{self, EditError, Set};
 use crate::job::{Finding, JobName, read_job};
 
 /// What an import comes to.
@@ -38,6 +41,13 @@ impl JobFile {
     /// Its name in `conf_d`.
     pub fn file(&self) -> String {
         format!("{}.yaml", self.name.file_stem())
+    }
+
+    /// Makes it say `enable: false`, whatever it said.
+    pub fn disable(&mut self) -> Result<(), EditError> {
+        let off = [Set { key: "enable", value: Some(edit::Value::Bool(false)) }];
+        self.text = edit::set_keys(&self.text, &off)?;
+        Ok(())
     }
 }
 

@@ -73,6 +73,111 @@ fn the_end_of_an_input_is_not_in_it() {
     assert_eq!(output.stdout, b"END_OF_INPUT\nx\n");
 }
 
+fn import_crond(text: &str) -> Imported {
+    let source = MysqlCrond { origin: "/etc/jobs-config.yaml", text, jobs_user: Some("mysql") };
+    import_mysql_crond(&source, &TimeZone::UTC, Timestamp::UNIX_EPOCH)
+}
+
+#[test]
+fn an_entry_of_mysql_crond_keeps_its_meaning() {
+    let text = "\
+jobs:
+    - name: mysql-monitor-20000-@every 10s
+      enable: true
+      command: /home/mysql/mysql-monitor
+      args: [items-config.yaml, -x, \"1\", 2]
+      schedule: '@every 10s'
+      creator: dba
+      work_dir: \"\"
+      overlap: true
+      bk_team: db
+      nested: {a: 1}
+    - name: off
+      enable: false
+      command: x
+      args: [\"> /tmp/x 2>&1\"]
+      schedule: 0 3 * * *
+      creator: dba
+      work_dir: /tmp
+bk_biz_id: 7
+immute_domain: db.example
+";
+    let done = import_crond(text);
+    let jobs: Vec<Job> = done.files.iter().map(job).collect();
+    assert_eq!(jobs.iter().map(|job| job.name.as_str()).collect::<Vec<_>>(), ["mysql-monitor-20000-@every 10s", "off"]);
+    let args = ["items-config.yaml", "-x", "1", "2"].map(str::to_owned).to_vec();
+    assert_eq!(jobs[0].program, Program::Exec { command: "/home/mysql/mysql-monitor".into(), args });
+    assert_eq!(jobs[0].schedule.as_ref().unwrap().dialect().to_string(), "robfig");
+    assert_eq!(jobs[0].on_overlap, crate::job::OnOverlap::Allow);
+    assert_eq!((jobs[0].user.as_deref(), jobs[0].creator.as_str()), (Some("mysql"), "dba"));
+    assert_eq!(jobs[0].labels["bk_team"], "db");
+    assert!(jobs[0].enable && !jobs[1].enable);
+    assert_eq!(jobs[1].work_dir.as_deref(), Some(std::path::Path::new("/tmp")));
+    let whole = ["identity", "user", "environment", "overlap", "background"];
+    assert_eq!(codes(&done), [&["unknown-key", "unknown-key", "work-dir", "shell-words"][..], &whole].concat());
+    let places: Vec<_> = done.findings.iter().filter_map(|finding| Some(finding.place.as_ref()?.line)).collect();
+    assert_eq!(places, [2, 2, 2, 12]);
+    let identity = done.findings.iter().find(|finding| finding.code == "identity").unwrap();
+    assert!(identity.message.ends_with("bk_biz_id: 7, immute_domain: db.example"), "{identity}");
+}
+
+#[test]
+fn entries_of_mysql_crond_that_are_broken_are_left_out() {
+    let item = |name: &str, schedule: &str| {
+        format!(
+            "- {{name: {name}, enable: true, command: x, args: [], schedule: '{schedule}', creator: o, work_dir: /}}\n"
+        )
+    };
+    let text = [
+        "jobs:\n".to_owned(),
+        item("a", "@daily"),
+        item("b", "61 * * * *"),
+        item("c", "@hourly"),
+        item("a", "@hourly"),
+        "-\n".into(),
+    ];
+    let done = import_crond(&text.concat());
+    // Which of two is meant, nobody knows.
+    assert_eq!(done.files.iter().map(|file| file.name.as_str()).collect::<Vec<_>>(), ["c"]);
+    let errors = done.findings.iter().filter(|finding| finding.severity == crate::job::Severity::Error);
+    let errors: Vec<_> = errors.map(|finding| (finding.code, finding.place.as_ref().unwrap().line)).collect();
+    assert_eq!(errors, [("not-taken-over", 2), ("bad-schedule", 3), ("duplicate-name", 5)], "{:?}", done.findings);
+    for text in ["", "jobs:\n", "bk_biz_id: 1\n"] {
+        assert!(import_crond(text).files.is_empty());
+    }
+    assert!(import_crond("jobs: [").findings.iter().any(|finding| finding.severity == crate::job::Severity::Error));
+}
+
+#[test]
+fn what_looks_like_a_shell_is_doubted() {
+    for (arg, doubted) in [
+        (">", true),
+        ("2>&1", true),
+        ("> file 2>&1", true),
+        ("&&", true),
+        ("$HOME/x", true),
+        ("${A}", true),
+        ("/tmp/*.log", true),
+        ("`date`", true),
+        ("-c", false),
+        ("a*b", false),
+        ("100$", false),
+        ("--where=id > 3", true),
+        ("user@host", false),
+    ] {
+        let text = format!("jobs:\n- {{name: a, command: x, args: ['{arg}'], schedule: '@daily', work_dir: /}}\n");
+        assert_eq!(codes(&import_crond(&text)).contains(&"shell-words"), doubted, "{arg}");
+        assert!(!codes(&import_crond(&text.replace("command: x", "command: /bin/sh"))).contains(&"shell-words"));
+    }
+}
+
+#[test]
+fn a_file_that_was_enabled_is_disabled_once() {
+    let mut done = import_crond("jobs:\n- {name: a, enable: true, command: x, args: [], schedule: '@daily'}\n");
+    done.files[0].disable().unwrap();
+    assert!(!job(&done.files[0]).enable);
+}
+
 proptest! {
     /// Whatever a command is, the job runs it as it stands; whatever a text is, nothing panics.
     #[test]
@@ -85,5 +190,11 @@ proptest! {
     #[test]
     fn f_any_text_is_taken_apart_without_a_panic(text in "(\\PC|\n|%|\t){0,200}", system: bool) {
         let _done = import(&text, system);
+    }
+
+    #[test]
+    fn f_any_file_of_jobs_is_taken_apart_without_a_panic(text in "(\\PC|\n| |-|name:|jobs:|args:){0,200}") {
+        let _done = import_crond(&text);
+        let _entry = import_crond(&format!("jobs:\n- name: a\n  {text}\n"));
     }
 }
