@@ -21,7 +21,7 @@ fn main() {
     let known: Vec<Entry> = (1..=JOBS).map(|at| entry(at, now)).collect();
     let list = |name: &str, pattern: &str| {
         let selection = Selection::new(name, pattern, "").expect("a selection");
-        entries::entries(&selection.rows(&known), &zone)
+        entries::entries(&selection.rows(&known).expect("rows in time"), &zone)
     };
     let bytes = list("", "");
     let value: serde_json::Value = serde_json::from_slice(&bytes).expect("JSON");

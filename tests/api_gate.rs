@@ -143,6 +143,23 @@ fn g96_rights_on_tcp_by_user_and_route() {
 }
 
 #[test]
+fn g96_what_a_job_file_keeps_to_itself_no_reader_is_shown() {
+    if !root_or_skip("g96_what_a_job_file_keeps") {
+        return;
+    }
+    let text = "script: 'true'\nenvironment: {PASSWORD: hunter2}\nschedule: '@every 1h'\n";
+    let endpoint = Endpoint::of(Setup::new(RIGHTS).job("a.yaml", text));
+    fs::set_permissions(endpoint.daemon.conf_d().join("a.yaml"), fs::Permissions::from_mode(0o600)).unwrap();
+    let run = endpoint.daemon.json(&["show", "a"])["last"]["run"].as_str().unwrap_or("0000000000000").to_owned();
+    let ours = ROUTES.iter().map(|route| format!("{BASE}{}", route.path.replace("NAME", "a").replace("ID", &run)));
+    for path in ours.chain(["/entries".into(), "/entries?status=all".into(), "/disabled".into()]) {
+        let answer = endpoint.ask(uid("man"), "GET", &path);
+        assert!(!answer.contains("hunter2"), "{path}: {answer}");
+    }
+    assert!(endpoint.ask(uid("games"), "GET", &format!("{BASE}/jobs/a/file")).contains("hunter2"));
+}
+
+#[test]
 fn g96_who_is_refused_has_changed_nothing_and_learns_nothing() {
     if !root_or_skip("g96_who_is_refused") {
         return;
@@ -162,6 +179,25 @@ fn g96_who_is_refused_has_changed_nothing_and_learns_nothing() {
         assert_eq!(endpoint.raw(STRANGER, request.as_bytes()), expected, "{request:?}");
     }
     assert_eq!(endpoint.raw(STRANGER, &vec![b'x'; 300_000]), expected);
+}
+
+#[test]
+fn g98_who_may_only_look_fills_no_log() {
+    if !root_or_skip("g98_who_may_only_look") {
+        return;
+    }
+    let endpoint = Endpoint::start(RIGHTS);
+    let path = format!("/entries?name-match=({}", "x".repeat(8000));
+    let words = |user| {
+        assert_eq!(status(&endpoint.ask(user, "GET", &path)), 500);
+        assert_eq!(status(&endpoint.ask(user, "GET", "/quit?x")), if user == 0 { 200 } else { 403 });
+    };
+    (0..20).for_each(|_| words(uid("man")));
+    // In order: once this is there, whatever the others wrote would be.
+    words(0);
+    until_true("the word about root", || endpoint.daemon.stderr().contains("for uid 0: invalid regex"));
+    let said = endpoint.daemon.stderr();
+    assert!(!said.contains(&format!("for uid {}", uid("man"))), "{} bytes", said.len());
 }
 
 #[test]

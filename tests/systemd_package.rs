@@ -168,3 +168,12 @@ fn a_purge_follows_no_link() {
     lab.ok(&format!("{DPKG} -P rotad"));
     lab.ok("test -e /srv/precious/kept && ! test -L /var/log/rotad && ! test -e /var/lib/rotad");
 }
+
+#[test]
+fn a_purge_goes_to_its_end_where_something_is_mounted() {
+    let Some(lab) = machine("a_purge_goes_to_its_end") else { return };
+    lab.ok(&format!("{DPKG} -i /root/one.deb && systemctl stop rotad"));
+    lab.ok("mkdir -p /var/lib/rotad/kept && mount -t tmpfs none /var/lib/rotad/kept && touch /var/lib/rotad/kept/it");
+    lab.ok(&format!("{DPKG} -P rotad"));
+    lab.ok("test -e /var/lib/rotad/kept/it && ! test -e /etc/rotad && ! getent passwd rotad");
+}

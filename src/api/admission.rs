@@ -139,6 +139,10 @@ impl Admission {
         if let Some(right) = self.look_up(who).await {
             let mut known = self.remembered();
             if known.len() >= REMEMBERED {
+                // One local user may have thousands of numbers (/etc/subuid): those make room, not who may change something.
+                known.retain(|_, (right, _)| *right == Some(Right::Change));
+            }
+            if known.len() >= REMEMBERED {
                 known.clear();
             }
             known.insert(who.clone(), (right, Instant::now()));
@@ -250,6 +254,22 @@ mod tests {
         assert_eq!(with(&[]), None);
         let dropped = Who { groups: Some(Vec::new()), ..who("daemon") };
         assert_eq!(names.judge(&dropped).unwrap(), None, "a process that has given its groups up");
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn g98_strangers_in_thousands_push_nobody_out_who_may_change() {
+        let admission = Admission::new(names(None, &[Reader::Anyone]));
+        let changer = who("nobody");
+        assert_eq!(admission.ask(&changer).await.unwrap(), Some(Right::Change));
+        for uid in 4_000_000_000..4_000_000_000 + 2 * REMEMBERED as u32 {
+            admission.ask(&Who { uid, groups: None }).await.unwrap();
+        }
+        assert!(admission.remembered().len() <= REMEMBERED);
+        // The user database hangs from now on.
+        let _room = Arc::clone(&admission.look_ups).try_acquire_many_owned(LOOK_UPS as u32).unwrap();
+        admission.remembered().get_mut(&changer).unwrap().1 -= FRESH;
+        let admission = Admission { patience: Duration::from_millis(50), ..admission };
+        assert_eq!(admission.ask(&changer).await.unwrap(), Some(Right::Change));
     }
 
     #[tokio::test(flavor = "current_thread")]

@@ -1,8 +1,11 @@
 //! The records in which output is streamed: one JSON object a line, told apart by their keys. Blank lines between them
 //! only show that the stream lives.
 
+use std::io::{self, Write};
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::ser::{Formatter, Serializer};
 
 use crate::engine::RunView;
 use crate::job::JobName;
@@ -99,12 +102,34 @@ impl Lead {
         match std::str::from_utf8(bytes) {
             Ok(text) => {
                 to.extend_from_slice(b"\"text\":");
-                serde_json::to_writer(&mut *to, text)?;
+                // Those begin with the byte 0xc2; most lines have none of it.
+                match memchr::memchr2(0x7f, 0xc2, bytes).is_some() && text.contains(acts) {
+                    false => serde_json::to_writer(&mut *to, text)?,
+                    true => text.serialize(&mut Serializer::with_formatter(&mut *to, Harmless))?,
+                }
             }
             Err(_) => to.extend_from_slice(format!(r#""base64":"{}""#, base64_encode(bytes)).as_bytes()),
         }
         to.extend_from_slice(if open { b",\"open\":true}" } else { b"}" });
         Ok(())
+    }
+}
+
+/// A terminal takes U+0080 to U+009F for the beginning of an escape sequence, and JSON lets them stand.
+fn acts(c: char) -> bool {
+    ('\u{7f}'..='\u{9f}').contains(&c)
+}
+
+/// JSON that does nothing to the terminal of who looks at it.
+struct Harmless;
+
+impl Formatter for Harmless {
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, to: &mut W, fragment: &str) -> io::Result<()> {
+        fragment.split_inclusive(acts).try_for_each(|piece| {
+            let plain = piece.strip_suffix(acts).unwrap_or(piece);
+            to.write_all(plain.as_bytes())?;
+            piece[plain.len()..].chars().try_for_each(|c| write!(to, "\\u{:04x}", u32::from(c)))
+        })
     }
 }
 
@@ -167,6 +192,14 @@ mod tests {
     }
 
     #[test]
+    fn e75_no_record_acts_on_a_terminal() {
+        // U+009B begins a sequence as ESC [ does.
+        let text = written("ä\u{9b}3J\u{7f}\u{85}\"".as_bytes(), false);
+        assert!(text.ends_with(r#""text":"ä\u009b3J\u007f\u0085\""}"#), "{text}");
+        assert_eq!(line("ä\u{9b}3J".as_bytes()).bytes(), "ä\u{9b}3J".as_bytes());
+    }
+
+    #[test]
     fn records_are_told_apart_by_their_keys() {
         let run = RunId(9).to_string();
         let job = JobName::parse("a").unwrap();
@@ -190,7 +223,8 @@ mod tests {
             match serde_json::from_str(&text).unwrap() {
                 Record::Line(back) => {
                     prop_assert_eq!((back.bytes(), back.open), (bytes, open));
-                    prop_assert_eq!(serde_json::to_string(&back).unwrap(), text);
+                    let plain: serde_json::Value = serde_json::from_str(&text).unwrap();
+                    prop_assert_eq!(serde_json::to_value(&back).unwrap(), plain);
                 }
                 other => prop_assert!(false, "{:?}", other),
             }

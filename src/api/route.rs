@@ -153,7 +153,11 @@ pub const ROUTES: [Route; 18] = [
             Ok(Call::Edit { change: Change::Delete(given.name()?), permanent: given.permanent()? })
         })
     },
-    ask("/jobs/NAME/file", &[], "JobText", "the text that defines a job", |given| Ok(Call::Text(given.name()?))),
+    Route {
+        // A file of mode 0600 may hold passwords; whoever could write them may read them.
+        right: Right::Change,
+        ..ask("/jobs/NAME/file", &[], "JobText", "the text that defines a job", |given| Ok(Call::Text(given.name()?)))
+    },
     wish("/jobs/NAME/disable", &["permanent=0"], "Edited", "no slots until the job is resumed", |given| {
         Ok(Call::Edit { change: Change::Disable(given.name()?), permanent: given.permanent()? })
     }),

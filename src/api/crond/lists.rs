@@ -11,7 +11,8 @@ pub fn entries(wish: &Wish<'_>) -> Result<Vec<u8>, Fault> {
     let [name, pattern, status] = ["name", "name-match", "status"].map(|key| wish.parameter(key));
     let selection = Selection::new(&name, &pattern, &status).map_err(|message| Fault::new(500, message))?;
     let all = wish.engine.ask(Request::Entries)?;
-    Ok(entries::entries(&selection.rows(&all), &TimeZone::system()))
+    let rows = selection.rows(&all).map_err(|message| Fault::new(500, message))?;
+    Ok(entries::entries(&rows, &TimeZone::system()))
 }
 
 /// `GET /disabled`.

@@ -199,8 +199,11 @@ pub fn answer(asked: &Asked<'_>, engine: &Engine, places: &Places) -> Answer {
         return match asked.peer.may(route.right).map_err(Fault::from).and_then(|()| (route.answer)(&wish)) {
             Ok(body) => Answer::new(200, JSON, body),
             Err(fault) => {
-                // Some of them tell nothing on the wire.
-                tracing::info!(code = "crond-refused", "{} {path} for {}: {}", asked.method, asked.peer, fault.message);
+                // Some of them tell nothing on the wire. Who may only look writes nothing into the log, however often.
+                if asked.peer.right == Right::Change {
+                    let Asked { method, peer, .. } = asked;
+                    tracing::info!(code = "crond-refused", "{method} {path} for {peer}: {}", fault.message);
+                }
                 fault.into()
             }
         };

@@ -1,6 +1,8 @@
 //! Which rows `GET /entries` lists: mysql-crond's rules, its traps included, because its clients were written against them.
 
+use std::cell::Cell;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use regex::{Regex, RegexBuilder};
@@ -10,6 +12,9 @@ use crate::job::Job;
 
 /// Largest compiled expression in bytes.
 const MAX_REGEX: usize = 1 << 20;
+/// Longest time that an expression may take for all names. Time is linear in both, but the largest expression takes half a
+/// second for the longest name.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What is listed.
 #[derive(Debug)]
@@ -62,14 +67,24 @@ impl Selection {
     }
 
     /// The rows, `None` standing for `null`: the answer to a name that is not active.
-    pub fn rows<'a>(&self, entries: &'a [Entry]) -> Vec<Option<Row<'a>>> {
-        match self {
+    pub fn rows<'a>(&self, entries: &'a [Entry]) -> Result<Vec<Option<Row<'a>>>, String> {
+        self.rows_by(entries, Instant::now() + PATIENCE)
+    }
+
+    pub(super) fn rows_by<'a>(&self, entries: &'a [Entry], until: Instant) -> Result<Vec<Option<Row<'a>>>, String> {
+        let late = Cell::new(false);
+        let rows = match self {
             Selection::Name(name) => {
                 let found = entries.iter().find(|entry| entry.job.name.as_str() == name && entry.id.is_some());
                 vec![found.map(active)]
             }
             Selection::Some { pattern, enabled, disabled, pauses } => {
-                let fits = |name: &str| pattern.as_ref().is_none_or(|pattern| pattern.is_match(name));
+                let fits = |name: &str| {
+                    pattern.as_ref().is_none_or(|pattern| {
+                        late.set(late.get() || Instant::now() >= until);
+                        !late.get() && pattern.is_match(name)
+                    })
+                };
                 let ends = pattern.is_none() && *enabled && *disabled && !pauses;
                 let mut rows: Vec<Row<'_>> = Vec::with_capacity(entries.len());
                 if *enabled {
@@ -93,7 +108,8 @@ impl Selection {
                 }
                 rows.into_iter().map(Some).collect()
             }
-        }
+        };
+        if late.get() { Err("invalid regex: it takes too long for all names".into()) } else { Ok(rows) }
     }
 }
 

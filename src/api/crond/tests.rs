@@ -42,7 +42,7 @@ fn known() -> Vec<Entry> {
 /// `name id next` of each row that is selected.
 fn rows(name: &str, pattern: &str, status: &str) -> String {
     let entries = known();
-    let rows = Selection::new(name, pattern, status).unwrap().rows(&entries);
+    let rows = Selection::new(name, pattern, status).unwrap().rows(&entries).unwrap();
     let body: Value = serde_json::from_slice(&entries::entries(&rows, &TimeZone::UTC)).unwrap();
     let Value::Array(rows) = &body["entries"] else { return body["entries"].to_string() };
     let words = rows.iter().map(|row| match row {
@@ -87,9 +87,18 @@ fn which_rows_are_listed_and_in_which_order() {
 }
 
 #[test]
+fn g98_an_expression_that_takes_long_is_given_up() {
+    let entries = known();
+    let soon = std::time::Instant::now();
+    let rows = |pattern: &str| Selection::new("", pattern, "").unwrap().rows_by(&entries, soon).map(|rows| rows.len());
+    assert!(rows("(a?){9}").unwrap_err().starts_with("invalid regex: it takes too long"));
+    assert_eq!(rows(""), Ok(entries.len()), "nothing is matched");
+}
+
+#[test]
 fn a_row_is_read_by_both_generations_of_clients() {
     let entries = known();
-    let rows = Selection::new("", "", "").unwrap().rows(&entries);
+    let rows = Selection::new("", "", "").unwrap().rows(&entries).unwrap();
     let shanghai = crate::schedule::parse_zone("Asia/Shanghai").unwrap();
     let text = String::from_utf8(entries::entries(&rows, &shanghai)).unwrap();
     let job = concat!(

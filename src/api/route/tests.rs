@@ -20,7 +20,9 @@ fn g96_who_may_only_look_is_refused_every_wish() {
         let url = format!("{BASE}{}", route.path.replace("NAME", "a").replace("ID", &RunId(7).to_string()));
         let refused = super::route(&Asked { method: route.method, url: &url, body: &[], peer });
         let refused = refused.is_err_and(|problem| (problem.status(), problem.code()) == (403, "read-only"));
-        assert_eq!(refused, route.method != "GET", "{} {}", route.method, route.path);
+        // What a job file holds is no more for them than what changes something.
+        let wanted = route.method != "GET" || route.path.ends_with("/file");
+        assert_eq!(refused, wanted, "{} {}", route.method, route.path);
     }
 }
 
