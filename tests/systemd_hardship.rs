@@ -83,7 +83,9 @@ fn the_next_boot_finds_its_state_and_starts_what_a_boot_starts() {
     lab.ok("systemctl daemon-reload && systemctl enable rotad && systemctl restart rotad");
     lab.arm("boot.yaml", "command: echo\nargs: [booted]\nschedule: '@reboot'\ndialect: vixie\n");
     lab.arm("tick.yaml", "command: echo\nargs: [tick]\nschedule: '@every 1s'\n");
-    lab.ok("curl -sSf -X POST --unix-socket /run/rotad/rotad.sock 'http://rotad/rotad/v1/jobs/tick/pause?reason=moved'");
+    lab.ok(
+        "curl -sSf -X POST --unix-socket /run/rotad/rotad.sock 'http://rotad/rotad/v1/jobs/tick/pause?reason=moved'",
+    );
     lab.until_ok("journalctl -u rotad | grep 'armed   boot  @reboot .*when the machine starts'");
     let booted = || entries(&lab, "-t boot").len();
     lab.ok("systemctl restart rotad");
