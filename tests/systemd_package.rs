@@ -98,6 +98,8 @@ fn h114_an_upgrade_goes_on_with_the_jobs() {
     let Some(lab) = machine("h114_an_upgrade_goes_on_with_the_jobs") else { return };
     lab.ok(&format!("{DPKG} -i /root/one.deb"));
     lab.ok("systemctl is-active rotad && systemctl is-enabled rotad");
+    let asked = "perl -e 'do \"/etc/needrestart/conf.d/rotad.conf\"; print \"$_ \" for %{$nrconf{override_rc}}'";
+    assert_eq!(lab.ok(asked).trim(), r"(?^:^rotad\.service$) 0", "a new library ends no job");
     assert_eq!(lab.ok("stat -c '%U %a' /etc/rotad/conf.d /var/lib/rotad"), "root 755\nrotad 750");
     lab.arm("hello.yaml", "command: echo\nargs: [hello]\n");
     assert_eq!(lab.ok("rota run --wait hello"), "hello");
