@@ -43,7 +43,7 @@ impl Watched {
         let conf_d = root.path().join("conf.d");
         let config = Config { conf_d: conf_d.clone(), ..Config::first_look().unwrap() };
         let (out, updates) = channel(64);
-        let policy = Policy { config, zone: TimeZone::UTC, started: Timestamp::UNIX_EPOCH };
+        let policy = Policy { config, zone: || TimeZone::UTC, started: Timestamp::UNIX_EPOCH };
         let (commands, _thread) = watch(DirectoryPath(conf_d), policy, out).unwrap();
         let mut watched = Watched {
             root,
@@ -481,7 +481,7 @@ fn b40_a_file_that_only_root_may_read_is_asked_for() {
     if let Some(conf_d) = std::env::var_os("ROTAD_TEST_CONF_D").map(PathBuf::from) {
         let config = Config { conf_d: conf_d.clone(), as_root: true, ..Config::first_look().unwrap() };
         let (out, mut updates) = channel(4);
-        let policy = Policy { config, zone: TimeZone::UTC, started: Timestamp::UNIX_EPOCH };
+        let policy = Policy { config, zone: || TimeZone::UTC, started: Timestamp::UNIX_EPOCH };
         let (_commands, _thread) = watch(Given(DirectoryPath(conf_d)), policy, out).unwrap();
         let mut jobs = Vec::new();
         loop {
@@ -602,7 +602,7 @@ fn the_thread_ends_when_nobody_commands_or_receives() {
     for drop_commands in [true, false] {
         let config = Config { conf_d: root.path().to_owned(), ..Config::first_look().unwrap() };
         let (out, updates) = channel(4);
-        let policy = Policy { config, zone: TimeZone::UTC, started: Timestamp::UNIX_EPOCH };
+        let policy = Policy { config, zone: || TimeZone::UTC, started: Timestamp::UNIX_EPOCH };
         let (commands, thread) = watch(DirectoryPath(root.path().to_owned()), policy, out).unwrap();
         if drop_commands {
             drop(commands);

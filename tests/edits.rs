@@ -95,7 +95,7 @@ fn start(root: &Path, with_jobs_config: bool, started: i64) -> (Commands, Receiv
     let state_dir = root.join("state");
     let config = Config { conf_d: conf_d.clone(), state_dir, crond, ..Config::first_look().unwrap() };
     let (out, updates) = channel(64);
-    let policy = Policy { config, zone: TimeZone::UTC, started: Timestamp::from_second(started).unwrap() };
+    let policy = Policy { config, zone: || TimeZone::UTC, started: Timestamp::from_second(started).unwrap() };
     let (commands, _thread) = watch(Places { conf_d: DirectoryPath(conf_d), jobs_config }, policy, out).unwrap();
     (commands, updates)
 }

@@ -98,6 +98,8 @@ fn h114_an_upgrade_goes_on_with_the_jobs() {
     let Some(lab) = machine("h114_an_upgrade_goes_on_with_the_jobs") else { return };
     lab.ok(&format!("{DPKG} -i /root/one.deb"));
     lab.ok("systemctl is-active rotad && systemctl is-enabled rotad");
+    let asked = "perl -e 'do \"/etc/needrestart/conf.d/rotad.conf\"; print \"$_ \" for %{$nrconf{override_rc}}'";
+    assert_eq!(lab.ok(asked).trim(), r"(?^:^rotad\.service$) 0", "a new library ends no job");
     assert_eq!(lab.ok("stat -c '%U %a' /etc/rotad/conf.d /var/lib/rotad"), "root 755\nrotad 750");
     lab.arm("hello.yaml", "command: echo\nargs: [hello]\n");
     assert_eq!(lab.ok("rota run --wait hello"), "hello");
@@ -176,4 +178,58 @@ fn a_purge_goes_to_its_end_where_something_is_mounted() {
     lab.ok("mkdir -p /var/lib/rotad/kept && mount -t tmpfs none /var/lib/rotad/kept && touch /var/lib/rotad/kept/it");
     lab.ok(&format!("{DPKG} -P rotad"));
     lab.ok("test -e /var/lib/rotad/kept/it && ! test -e /etc/rotad && ! getent passwd rotad");
+}
+
+#[test]
+fn h114_an_upgrade_under_load_loses_no_line_and_no_exit_code() {
+    let Some(lab) = machine("h114_an_upgrade_under_load_loses_no_line_and_no_exit_code") else { return };
+    lab.ok(&format!("{DPKG} -i /root/one.deb"));
+    for number in 0..50 {
+        let script = format!("script: echo line; exit {}\nschedule: '@every 1s'\n", number % 3);
+        lab.job(&format!("tick-{number}.yaml"), &script);
+    }
+    let count = "script: n=0; until test -e /tmp/go; do n=$((n+1)); echo $n; sleep 0.01; done; echo $n; exit 9\n";
+    (0..5).for_each(|number| lab.arm(&format!("long-{number}.yaml"), count));
+    lab.ok("for n in 0 1 2 3 4; do rota run long-$n; done");
+    let lines = |matches: &str| -> Vec<(String, String)> {
+        let text = lab.ok(&format!(
+            "journalctl --quiet --sync; journalctl --quiet -o json {matches} | jq -r '[.ROTA_RUN_ID, .MESSAGE] | @tsv'"
+        ));
+        text.lines().filter_map(|line| line.split_once('\t')).map(|(run, text)| (run.into(), text.into())).collect()
+    };
+    for package in ["two", "one", "two"] {
+        let before = lines("ROTA_STREAM=stdout").len();
+        lab.until("jobs run", || (lines("ROTA_STREAM=stdout").len() > before + 1000).then_some(()));
+        let old = lab.ok(ENGINE);
+        lab.ok(&format!("{DPKG} -i /root/{package}.deb"));
+        if package == "two" {
+            lab.until("the engine is another", || {
+                let new = lab.ok(ENGINE);
+                (new.lines().count() == 1 && new != old).then_some(())
+            });
+        }
+    }
+    lab.ok("touch /tmp/go");
+    lab.until_ok("test $(rota status --json | jq .running) = 0 && rm /etc/rotad/conf.d/tick-*");
+    lab.until_ok("rota status --json | jq -e '.jobs == 5 and .running == 0'");
+
+    let said = lines("SYSLOG_IDENTIFIER=rotad");
+    let runs = |what: &str| -> BTreeSet<&str> {
+        said.iter().filter(|(_, text)| text.contains(what)).map(|(run, _)| run.as_str()).collect()
+    };
+    let started = runs("started ");
+    let ended: BTreeSet<&str> = runs(" succeeded ").union(&runs(" failed with exit code ")).copied().collect();
+    assert_eq!(started, ended, "each has its outcome");
+    let printed = lines("ROTA_STREAM=stdout");
+    let of: BTreeSet<&str> = printed.iter().map(|(run, _)| run.as_str()).collect();
+    assert_eq!(of, started, "each has its line");
+    for number in 0..5 {
+        let lines = lines(&format!("-t long-{number}"));
+        let mut numbers: Vec<u64> = lines.iter().map(|(_, text)| text.parse().unwrap()).collect();
+        let last = numbers.pop().unwrap();
+        numbers.dedup();
+        assert_eq!(numbers, (1..=last).collect::<Vec<_>>());
+    }
+    assert_eq!(runs("failed with exit code 9 ").len(), 5);
+    eprintln!("{} runs", started.len());
 }

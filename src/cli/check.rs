@@ -142,7 +142,7 @@ impl Report {
                 }
             },
         };
-        self.read(path, &directory, &opener, names, &mut Loader::lint(users, trust, TimeZone::system()));
+        self.read(path, &directory, &opener, names, &mut Loader::lint(users, trust, TimeZone::system));
     }
 
     fn read(

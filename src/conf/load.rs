@@ -41,21 +41,23 @@ pub struct Loader {
     pub(super) trust: Trust,
     /// Who besides root has a say in `jobs_config`.
     pub(super) keeper: Keeper,
+    own_zone: fn() -> TimeZone,
     zone: TimeZone,
     schedules: Schedules,
     pub(super) seen: HashMap<FilePlace, Seen>,
 }
 
 impl Loader {
-    /// For a daemon with this configuration; `zone` is its own.
-    pub fn new(config: Config, zone: TimeZone) -> Loader {
+    /// For a daemon with this configuration; `zone` tells its own.
+    pub fn new(config: Config, zone: fn() -> TimeZone) -> Loader {
         let trust = if config.as_root { Trust::of_root() } else { Trust::of_user() };
         Loader::lint(Some(config), trust, zone)
     }
 
     /// For a look without a daemon: `users` is its configuration, where there is one.
-    pub fn lint(users: Option<Config>, trust: Trust, zone: TimeZone) -> Loader {
-        Loader { users, trust, keeper: Keeper::default(), zone, schedules: Schedules::default(), seen: HashMap::new() }
+    pub fn lint(users: Option<Config>, trust: Trust, zone: fn() -> TimeZone) -> Loader {
+        let (keeper, schedules, seen) = Default::default();
+        Loader { users, trust, keeper, own_zone: zone, zone: zone(), schedules, seen }
     }
 
     /// Whose files are believed.
@@ -82,12 +84,12 @@ impl Loader {
         self.seen.retain(|place, _| matches!(place, FilePlace::ConfD(_)) != conf_d);
     }
 
-    /// Everything may mean something else now, also files that are as they were: the time zone database is read anew.
+    /// Everything may mean something else now, also files that are as they were: the time zone database is read anew, and
+    /// which zone is this machine's.
     pub fn refresh(&mut self) {
         jiff::tz::db().reset();
-        if let Some(fresh) = self.zone.iana_name().and_then(|name| TimeZone::get(name).ok()) {
-            self.zone = fresh;
-        }
+        jiff::tz::reset_system_time_zone_cache();
+        self.zone = (self.own_zone)();
         self.schedules = Schedules::default();
         self.seen.clear();
     }

@@ -40,8 +40,8 @@ use crate::wire::{DirectoryPlace, FilePlace};
 pub struct Policy {
     /// The daemon's configuration.
     pub config: Config,
-    /// The zone of schedules that name none.
-    pub zone: TimeZone,
+    /// Tells the zone of schedules that name none; asked again whenever files are to be read anew.
+    pub zone: fn() -> TimeZone,
     /// When the daemon started: what was defined in memory alone lives as long as it.
     pub started: Timestamp,
 }

@@ -39,6 +39,7 @@ fn tell_armed(armed: &[Fact], state: &State, now: Timestamp) {
             _ if view.pause.is_some() => "paused".to_owned(),
             Some(next) => format!("next {} ({})", words::clock(next, now), words::ahead(next, now)),
             None if view.schedule.is_none() => "runs when asked to".to_owned(),
+            None if schedule_text(view).trim() == "@reboot" => "when the machine starts".to_owned(),
             None => "never due".to_owned(),
         };
         let text = schedule_text(view);

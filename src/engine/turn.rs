@@ -114,7 +114,7 @@ impl Engine {
 
         let capture = Capture::start(&config.log, link.clone(), output).map_err(started("the capture of output"))?;
         let opener = WardenOpener::new(asks);
-        let policy = Policy { config: config.clone(), zone: TimeZone::system(), started: welcome.started };
+        let policy = Policy { config: config.clone(), zone: TimeZone::system, started: welcome.started };
         let (commands, _) = conf::watch(opener.clone(), policy, updates).map_err(started("watching conf.d"))?;
         let (ports, ports_in) = mpsc::unbounded_channel();
         port.into_iter().for_each(|port| drop(ports.send(port)));

@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn e81_rotation_keeps_so_many_and_fills_gaps() {
+    fn e81_e82_rotation_keeps_so_many_and_fills_gaps() {
         let (dir, fd) = place();
         let at = |name: &str| dir.path().join(name);
         for round in 1..=4 {

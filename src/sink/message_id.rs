@@ -51,6 +51,17 @@ mod tests {
     }
 
     #[test]
+    fn the_page_names_every_code_that_is_explained() {
+        let page = include_str!("../../man/rotad.8");
+        let list =
+            page.split("adds an explanation; so it is with").nth(1).and_then(|rest| rest.split("will-not-die").next());
+        let list = list.expect("the list in the page");
+        for (code, _) in EXPLAINED.iter().filter(|(code, _)| !["broken-file", "will-not-die"].contains(code)) {
+            assert!(list.contains(&format!(".Ql {code}")), "{code} is not in rotad(8)");
+        }
+    }
+
+    #[test]
     fn every_explanation_is_whole() {
         for entry in CATALOG.split("\n-- ").skip(1) {
             let (head, text) = entry.split_once("\n\n").expect("a blank line before the text");
