@@ -172,6 +172,8 @@ impl World {
             }
         }
         self.complete += usize::from(update.complete);
+        // Who waits behind others is not why the first waits, and an entry that was has its number.
+        assert!(update.edited.len() <= 1, "edits are told one by one");
         self.edited.extend(update.edited);
         if let Some(identity) = update.identity {
             self.identity = identity;

@@ -133,9 +133,11 @@ impl Answer {
         whole
     }
 
-    /// Writes head and body.
-    pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
-        out.write_all(&self.bytes())?;
+    /// Writes head and body; the head alone to who asked for no more.
+    pub fn write(&self, out: &mut impl Write, head_alone: bool) -> io::Result<()> {
+        let bytes = self.bytes();
+        let body = if head_alone { self.body.len() } else { 0 };
+        out.write_all(bytes.get(..bytes.len() - body).unwrap_or_default())?;
         out.flush()
     }
 }

@@ -131,12 +131,13 @@ impl Endpoint {
             request.as_reader().read_to_end(&mut body).map_err(|_| gate::cut())?;
             self.reply(&Asked { method: request.method().as_str(), url: request.url(), body: &body, peer })
         });
+        let head_alone = *request.method() == tiny_http::Method::Head;
         let mut out = request.into_writer();
         // A client that went away has no use for an error.
         let _gone = match reply {
-            Ok(Reply::Whole(answer)) => answer.write(&mut out),
+            Ok(Reply::Whole(answer)) => answer.write(&mut out, head_alone),
             Ok(Reply::Stream(stream)) => stream.write(&self.engine, &self.tails, out, chunked),
-            Err(problem) => Answer::from(problem).write(&mut out),
+            Err(problem) => Answer::from(problem).write(&mut out, head_alone),
         };
     }
 

@@ -48,7 +48,7 @@ impl<O: Opener> Watch<O> {
         for (name, laid) in self.overlay.iter() {
             let armed = match &laid.text {
                 None => None,
-                Some(text) => match self.loader.read_text(&memory(name), text, laid.since) {
+                Some(text) => match self.loader.read_text(&memory(name), text, Severity::Warning, laid.since) {
                     Reading::Good { job, since, .. } => Some(Armed { job: Arc::new(*job), since }),
                     // Read before by the same rules, unless the program or the time zones are others now.
                     Reading::Broken(_) => continue,
@@ -100,7 +100,7 @@ impl<O: Opener> Watch<O> {
             Some(text) if !self.overlay.has_room(name, text) => {
                 return Err(refusal("busy", "no more definitions fit into memory", Some("make them permanent")));
             }
-            Some(text) => Some(self.read_job(&memory(name), text, name, since)?),
+            Some(text) => Some(self.read_job(&memory(name), text, unknown_keys(change), name, since)?),
             None => None,
         };
         self.directory.lay_over(name, armed);
@@ -156,7 +156,7 @@ impl<O: Opener> Watch<O> {
             (_, Some(old)) => edit::set_keys(old, &sets(change)).map_err(|error| unclear(name, &error))?,
             (_, None) => return Err(self.not_in_file(name)),
         };
-        self.read_job(file, &new, name, Timestamp::now())?;
+        self.read_job(file, &new, Severity::Error, name, Timestamp::now())?;
         Ok(Some(new))
     }
 
@@ -166,7 +166,7 @@ impl<O: Opener> Watch<O> {
         let new = match change {
             Change::Delete(_) => jobs_config::remove_item(old, name),
             Change::Write { text, .. } => {
-                self.read_job(&memory(name), text, name, Timestamp::now())?;
+                self.read_job(&memory(name), text, Severity::Error, name, Timestamp::now())?;
                 let named = [Set { key: "name", value: Some(Value::Text(name.to_string())) }];
                 let text = edit::set_keys(text, &named).map_err(|error| unclear(name, &error))?;
                 match jobs_config::replace_item_text(old, name, &text) {
@@ -197,8 +197,15 @@ impl<O: Opener> Watch<O> {
     }
 
     /// Reads a text as the definition of `name`.
-    fn read_job(&mut self, file: &str, text: &str, name: &JobName, since: Timestamp) -> Result<Armed, Refusal> {
-        match self.loader.read_text(file, text, since) {
+    fn read_job(
+        &mut self,
+        file: &str,
+        text: &str,
+        unknown: Severity,
+        name: &JobName,
+        since: Timestamp,
+    ) -> Result<Armed, Refusal> {
+        match self.loader.read_text(file, text, unknown, since) {
             Reading::Broken(findings) => Err(bad_job(findings)),
             Reading::Good { job, .. } if job.name != *name => {
                 let message = format!("the text defines a job '{}', not '{name}'", job.name);
@@ -307,6 +314,12 @@ impl<O: Opener> Watch<O> {
             Some("it is defined in memory alone: change it there, or define it permanently"),
         )
     }
+}
+
+/// The weight of unknown keys in a definition in memory. Who writes a whole text is told of them; an item of `jobs_config`
+/// may have had them before.
+fn unknown_keys(change: &Change) -> Severity {
+    if matches!(change, Change::Write { .. }) { Severity::Error } else { Severity::Warning }
 }
 
 /// What a definition in memory is called in place of a file. The last part makes the name of a job that has none else.

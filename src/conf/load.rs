@@ -14,8 +14,8 @@ use super::jobs_config::{self, Item, JobsConfig};
 use super::open::Opener;
 use super::program::unsafe_program;
 use super::trust::{Keeper, Trust};
-use crate::job::Finding;
 use crate::job::file::{Schedules, read_job_with};
+use crate::job::{Finding, Severity};
 use crate::wire::{DirectoryPlace, FilePlace};
 
 /// What came of a look at a file.
@@ -111,7 +111,7 @@ impl Loader {
             Looked::Young => return Looked::Young,
             Looked::Passing(finding) => return Looked::Passing(finding),
         };
-        let reading = match read_job_with(name, &bytes, &self.zone, now, &mut self.schedules) {
+        let reading = match read_job_with(name, &bytes, Severity::Error, &self.zone, now, &mut self.schedules) {
             Ok((job, mut warnings)) => {
                 warnings.extend(stamp.doubt(name));
                 Reading::Good { job: Box::new(job), since: stamp.since(now), warnings }
@@ -147,9 +147,10 @@ impl Loader {
         }))
     }
 
-    /// A text as the job file `name`, by the same rules; it stands since `since`.
-    pub fn read_text(&mut self, name: &str, text: &str, since: Timestamp) -> Reading {
-        let reading = match read_job_with(name, text.as_bytes(), &self.zone, Timestamp::now(), &mut self.schedules) {
+    /// A text as the job file `name`, by the same rules but for the weight of unknown keys; it stands since `since`.
+    pub fn read_text(&mut self, name: &str, text: &str, unknown: Severity, since: Timestamp) -> Reading {
+        let (bytes, now) = (text.as_bytes(), Timestamp::now());
+        let reading = match read_job_with(name, bytes, unknown, &self.zone, now, &mut self.schedules) {
             Ok((job, warnings)) => Reading::Good { job: Box::new(job), since, warnings },
             Err(findings) => Reading::Broken(findings),
         };

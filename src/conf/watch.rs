@@ -213,6 +213,10 @@ impl<O: Opener> Watch<O> {
                 Wish::Edit(token, edit) => {
                     let edited = self.change(&edit);
                     self.update.edited.push((token, edited));
+                    // Told one by one: who came first is answered first, and what an edit makes is not hidden by the next.
+                    if !self.send() {
+                        return;
+                    }
                 }
                 Wish::Text(name, reply) => drop(reply.send(self.text_of(&name))),
             }

@@ -115,3 +115,21 @@ impl Tails {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn i118_the_newest_line_is_kept_however_long_it_is() {
+        let tails = Tails::default();
+        let job = JobName::parse("a").unwrap();
+        for (run, length) in [(RunId(1), 60_000), (RunId(2), 90_000), (RunId(3), 1 << 20)] {
+            let bytes = [vec![b'y'; length], b"END\n".to_vec()].concat();
+            tails.open(run, &job);
+            tails.push(run, Stream::Stderr, &bytes, true, bytes.len().div_ceil(64 << 10) as u64);
+            let last = tails.of(run).unwrap().lines.pop().unwrap();
+            assert!(last.bytes.ends_with(b"END") && !last.open, "{length}");
+        }
+    }
+}

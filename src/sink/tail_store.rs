@@ -128,8 +128,9 @@ impl Store {
                 }
             }
         }
-        // What would not be kept is not even looked at.
+        // What would not be kept is not even looked at; the newest line is kept however long it is.
         let from = bytes.len().checked_sub(MOST_OF_RUN).and_then(|at| Some(at + memchr(b'\n', &bytes[at..])? + 1));
+        let from = from.filter(|from| *from < bytes.len());
         let before = kept.cost();
         let mut count = 0;
         for frame in Frames::new(&bytes[from.unwrap_or(0)..], last) {

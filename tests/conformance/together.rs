@@ -88,3 +88,58 @@ fn the_forms_of_the_go_client() {
     // The oldest client sent a body with its questions.
     assert_eq!(crond.ask("GET", "/disabled", Some("null")).body, r#"{"jobs":null}"#);
 }
+
+#[test]
+fn a_name_with_a_schedule_in_it_is_a_name() {
+    let name = "mysql-monitor-20000-0 */5 * * * *";
+    let line = format!(
+        "  - {{name: \"{name}\", enable: true, command: echo, args: [], schedule: \"@every 1h\", creator: ob}}\n"
+    );
+    let text = TWO.replace("bk_biz_id", &format!("{line}bk_biz_id"));
+    let crond = Crond::start(&text, 0);
+    assert_eq!(crond.names(""), ["a", "c", name]);
+    for permanent in [false, true] {
+        assert!(crond.wish("/disable", &json!({"name": name, "permanent": permanent})) > 0);
+        assert!(crond.wish("/resume", &json!({"name": name, "permanent": permanent})) > 0);
+        assert!(crond.wish("/create_or_replace", &define(name, "@every 2h", permanent)) > 0);
+    }
+    let run = crond.daemon.run(name);
+    assert_eq!(run.0, Some(0), "{run:?}");
+    assert_eq!(crond.wish("/delete", &json!({"name": name, "permanent": true})), 0);
+    assert_eq!(crond.jobs(), TWO);
+}
+
+#[test]
+fn a_key_that_nobody_knows_keeps_no_job_from_being_changed_in_memory() {
+    let text = TWO.replace("creator: ob}\n  - {name: c", "creator: ob, tag: x}\n  - {name: c");
+    assert_ne!(text, TWO);
+    let crond = Crond::start(&text, 0);
+    let named = json!({"name": "a", "permanent": false});
+    assert!(crond.wish("/disable", &named) > 0);
+    crond.daemon.replace_engine();
+    assert_eq!(crond.names("?status=disabled"), ["a"]);
+    assert!(crond.wish("/resume", &named) > 0);
+    assert!(crond.wish("/schedule/change", &json!({"name": "a", "schedule": "@every 3h", "permanent": false})) > 0);
+    assert!(crond.wish("/create_or_replace", &define("a", "@every 4h", false)) > 0);
+    assert_eq!(crond.wish("/delete", &named), 0);
+    assert_eq!(crond.jobs(), text);
+}
+
+#[test]
+fn a_question_for_the_head_gets_no_body() {
+    let crond = Crond::start(TWO, 0);
+    let response = crond.ask("HEAD", "/entries", None);
+    assert_eq!((response.status, response.body.as_str()), (404, ""));
+}
+
+#[test]
+fn a_job_that_is_replaced_by_a_disabled_one_has_no_entry() {
+    let crond = Crond::start(TWO, 0);
+    for permanent in [false, true] {
+        let mut body = define("a", "@every 2h", permanent);
+        assert!(crond.wish("/create_or_replace", &body) > 0);
+        body["job"]["enable"] = json!(false);
+        assert_eq!(crond.wish("/create_or_replace", &body), 0);
+        assert_eq!(crond.names("?status=disabled"), ["a"]);
+    }
+}

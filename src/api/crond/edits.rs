@@ -77,7 +77,9 @@ pub fn create_or_replace(wish: &Wish<'_>) -> Result<Vec<u8>, Fault> {
     let name = JobName::parse(&name).map_err(|error| Fault::new(500, error.to_string()))?;
     let text = schedule.clone();
     let keys = Keys { name: name.clone(), enable, command, args, schedule, creator, work_dir, overlap };
-    ask(wish, Change::Define(keys), permanent).map(entry).map_err(|problem| match problem.code() {
+    // What is defined as disabled has no entry, whichever it replaces had.
+    let own = |edited: Edited| if enable { edited } else { Edited { entry: 0, ..edited } };
+    ask(wish, Change::Define(keys), permanent).map(own).map(entry).map_err(|problem| match problem.code() {
         "bad-schedule" => Fault::new(500, complaint::of(&text).unwrap_or_else(|| problem.message().to_owned())),
         _ => fault(wish, &name, &format!("job {name} not found"), problem),
     })

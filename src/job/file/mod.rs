@@ -45,13 +45,14 @@ pub fn read_job(
     zone: &TimeZone,
     now: Timestamp,
 ) -> Result<(Job, Vec<Finding>), Vec<Finding>> {
-    read_job_with(file, bytes, zone, now, &mut Schedules::default())
+    read_job_with(file, bytes, Severity::Error, zone, now, &mut Schedules::default())
 }
 
-/// The same; equal schedules are taken from `schedules`.
+/// The same with another weight for unknown keys; equal schedules are taken from `schedules`.
 pub fn read_job_with(
     file: &str,
     bytes: &[u8],
+    unknown: Severity,
     zone: &TimeZone,
     now: Timestamp,
     schedules: &mut Schedules,
@@ -62,7 +63,7 @@ pub fn read_job_with(
         let finding = Finding::error("empty", file, "the file is empty");
         return Err(vec![finding.hint("it needs at least a 'command' or a 'script'")]);
     }
-    let draft = draft(&mut reader, &root, zone, now, schedules);
+    let draft = draft(&mut reader, &root, unknown, zone, now, schedules);
     let warnings = reader.end()?;
     match draft {
         Some(job) => Ok((Job { hash: hash_of(bytes), ..job }, warnings)),
@@ -92,8 +93,15 @@ pub(crate) fn read_item(
     Some(Job { hash, ..of_fields(r, &fields, node, zone, now, schedules)? })
 }
 
-fn draft(r: &mut Reader<'_>, root: &Node, zone: &TimeZone, now: Timestamp, schedules: &mut Schedules) -> Option<Job> {
-    let fields = r.fields("a job file", root, KEYS);
+fn draft(
+    r: &mut Reader<'_>,
+    root: &Node,
+    unknown: Severity,
+    zone: &TimeZone,
+    now: Timestamp,
+    schedules: &mut Schedules,
+) -> Option<Job> {
+    let fields = r.fields_or(unknown, "a job file", root, KEYS);
     if !matches!(root.kind, Kind::Map(_)) {
         return None;
     }
@@ -129,7 +137,10 @@ fn of_fields(
         environment: environment(r, fields),
         environment_file: r.read(fields.get("environment_file"), words::environment_file),
         // mysql-crond writes the key always; empty it says nothing.
-        work_dir: r.read(fields.get("work_dir"), words::work_dir).filter(|dir| !dir.is_empty()).map(PathBuf::from),
+        work_dir: r
+            .read(fields.get("work_dir").filter(|field| !matches!(field.node.kind, Kind::Null)), words::work_dir)
+            .filter(|dir| !dir.is_empty())
+            .map(PathBuf::from),
         umask: umask(r, fields),
         nice: r.read(fields.get("nice"), words::nice).unwrap_or(0),
         limits: words::limits(r, fields.get("limits")),
