@@ -162,8 +162,8 @@ fn a_purge_leaves_no_trace() {
 }
 
 #[test]
-fn a_purge_follows_no_link() {
-    let Some(lab) = machine("a_purge_follows_no_link") else { return };
+fn h114_a_purge_follows_no_link() {
+    let Some(lab) = machine("h114_a_purge_follows_no_link") else { return };
     lab.ok(&format!("{DPKG} -i /root/one.deb && systemctl stop rotad"));
     lab.ok("mkdir /srv/precious && touch /srv/precious/kept && mkdir -p /var/lib/rotad");
     lab.ok("rm -rf /var/log/rotad && ln -s /srv/precious /var/log/rotad && ln -s /srv/precious /var/lib/rotad/link");
@@ -172,7 +172,7 @@ fn a_purge_follows_no_link() {
 }
 
 #[test]
-fn a_purge_goes_to_its_end_where_something_is_mounted() {
+fn h114_a_purge_goes_to_its_end_where_something_is_mounted() {
     let Some(lab) = machine("a_purge_goes_to_its_end") else { return };
     lab.ok(&format!("{DPKG} -i /root/one.deb && systemctl stop rotad"));
     lab.ok("mkdir -p /var/lib/rotad/kept && mount -t tmpfs none /var/lib/rotad/kept && touch /var/lib/rotad/kept/it");

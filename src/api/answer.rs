@@ -120,24 +120,33 @@ impl Answer {
         }
     }
 
+    /// Bytes of the body.
+    pub fn length(&self) -> usize {
+        self.body.len()
+    }
+
     /// Head and body.
     pub fn bytes(&self) -> Vec<u8> {
+        [self.head().as_bytes(), &self.body].concat()
+    }
+
+    fn head(&self) -> String {
         let length = self.body.len();
         let location = match self.location.as_str() {
             "" => String::new(),
             location => format!("Location: {location}\r\n"),
         };
         let more = format!("{location}Content-Length: {length}\r\n");
-        let mut whole = head(self.status, self.content_type, &more).into_bytes();
-        whole.extend_from_slice(&self.body);
-        whole
+        head(self.status, self.content_type, &more)
     }
 
     /// Writes head and body; the head alone to who asked for no more.
     pub fn write(&self, out: &mut impl Write, head_alone: bool) -> io::Result<()> {
-        let bytes = self.bytes();
-        let body = if head_alone { self.body.len() } else { 0 };
-        out.write_all(bytes.get(..bytes.len() - body).unwrap_or_default())?;
+        // Not as one: the body may be long.
+        out.write_all(self.head().as_bytes())?;
+        if !head_alone {
+            out.write_all(&self.body)?;
+        }
         out.flush()
     }
 }

@@ -47,7 +47,7 @@ fn busy(message: &str) -> Problem {
 }
 
 /// Runs a future on this thread until it is ready or `patience` is over. (The runtime's `blocking_recv` knows no time.)
-fn wait<F: Future>(future: F, patience: Duration) -> Option<F::Output> {
+pub(super) fn wait<F: Future>(future: F, patience: Duration) -> Option<F::Output> {
     struct Unpark(Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Self>) {

@@ -21,6 +21,7 @@ mod given;
 pub mod openapi;
 mod guard;
 mod head;
+mod held;
 mod inflow;
 mod outflow;
 mod owner;
@@ -48,6 +49,7 @@ use answer::Answer;
 use ask::Engine;
 use crond::Places;
 use gate::Gate;
+use held::Held;
 use peer::{Asked, Peer};
 use private::Door;
 use route::Call;
@@ -66,7 +68,8 @@ pub fn serve(
 ) -> io::Result<()> {
     let (server, door) = open()?;
     let door = Arc::new(RwLock::new(door));
-    let endpoint = Arc::new(Endpoint { engine: Engine::new(requests), tails, places: Places::of(config) });
+    let endpoint =
+        Arc::new(Endpoint { engine: Engine::new(requests), tails, places: Places::of(config), held: Held::new() });
     Gate::new(Admission::new(Names::of(config)), Arc::clone(&door)).start(unix, ports)?;
     thread::Builder::new().name("api".into()).spawn(move || {
         let mut server = server;
@@ -103,6 +106,7 @@ struct Endpoint {
     engine: Engine,
     tails: Tails,
     places: Places,
+    held: Held,
 }
 
 /// One thread a request; the gate bounds how many there are. Comes back when the library no longer takes connections, as
@@ -129,14 +133,21 @@ impl Endpoint {
             let mut body = Vec::new();
             // As long as the gate has written it into the head, and it has it whole.
             request.as_reader().read_to_end(&mut body).map_err(|_| gate::cut())?;
-            self.reply(&Asked { method: request.method().as_str(), url: request.url(), body: &body, peer })
+            let _turn = self.held.turn(peer)?;
+            let reply =
+                self.reply(&Asked { method: request.method().as_str(), url: request.url(), body: &body, peer })?;
+            let hold = match &reply {
+                Reply::Whole(answer) => self.held.room(peer, answer.length())?,
+                Reply::Stream(_) => None,
+            };
+            Ok((reply, hold))
         });
         let head_alone = *request.method() == tiny_http::Method::Head;
         let mut out = request.into_writer();
         // A client that went away has no use for an error.
         let _gone = match reply {
-            Ok(Reply::Whole(answer)) => answer.write(&mut out, head_alone),
-            Ok(Reply::Stream(stream)) => stream.write(&self.engine, &self.tails, out, chunked),
+            Ok((Reply::Whole(answer), _hold)) => answer.write(&mut out, head_alone),
+            Ok((Reply::Stream(stream), _)) => stream.write(&self.engine, &self.tails, out, chunked),
             Err(problem) => Answer::from(problem).write(&mut out, head_alone),
         };
     }

@@ -157,6 +157,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn e76_only_entries_of_the_daemon_are_asked_for() {
+        let journal = |unit: Option<&str>| JournalView { uid: 7, unit: unit.map(String::from), auto: true };
+        for (unit, wanted) in [(None, &["_UID=7"][..]), (Some("x.service"), &["_UID=7", "_SYSTEMD_UNIT=x.service"])] {
+            for query in [Query::default(), Query { job: Some("+"), run: Some(RunId(1)), ..Query::default() }] {
+                let words = arguments(&journal(unit), query);
+                assert!(wanted.iter().all(|word| words.contains(&(*word).to_owned())), "{words:?}");
+                // journalctl takes it for "or", and what stands behind it for entries of anybody.
+                assert!(!words.contains(&"+".to_owned()), "{words:?}");
+            }
+        }
+    }
+
+    #[test]
     fn nothing_that_is_given_becomes_an_option() {
         let journal = JournalView { uid: 7, unit: Some("rotad.service".into()), auto: true };
         let query = Query {

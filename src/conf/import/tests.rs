@@ -36,6 +36,21 @@ fn an_entry_keeps_its_meaning() {
     assert_eq!(codes(&done), ["user", "dst", "overlap"]);
 }
 
+/// Everything that is a line break, a mark or an escape to some reader of YAML.
+#[test]
+fn b28_what_is_imported_says_nothing_but_what_it_said() {
+    for c in "\r\u{b}\u{c}\u{1b}\u{85}\u{9b}\u{2028}\u{2029}\u{202e}\u{feff}\u{fffe}".chars() {
+        let command = format!("echo 'a{c}user: root{c}---{c}' # {c} b");
+        let origin = format!("ann{c}user: root");
+        let text = format!("* * * * * {command}\n");
+        let crontab =
+            Crontab { origin: &origin, text: &text, system: false, user: Some("ann"), homes: BTreeMap::new() };
+        let done = import_crontab(&crontab, &TimeZone::UTC, Timestamp::UNIX_EPOCH);
+        let job = job(&done.files[0]);
+        assert_eq!((job.program, job.user.as_deref()), (Program::Script(command), Some("ann")), "{c:?}");
+    }
+}
+
 #[test]
 fn what_differs_is_told_at_its_place() {
     let text = "MAILTO=ops@example.com\n17 3 * * * root cd / && run-parts --report /etc/cron.hourly\n\
