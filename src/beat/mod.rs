@@ -140,6 +140,17 @@ impl Beats {
         Some(make())
     }
 
+    /// The kind of beats that go nowhere as it is configured, and the key that is missing or no good.
+    pub fn lacks(&self) -> Option<&'static str> {
+        match (&self.event, &self.metrics) {
+            (None, _) => Some("alarms are not sent: rotad.yaml has no good custom_event (bk_data_id and access_token)"),
+            (_, None) => {
+                Some("no heartbeat is sent: rotad.yaml has no good custom_metrics (bk_data_id and access_token)")
+            }
+            _ => None,
+        }
+    }
+
     /// The program that sends them.
     pub fn program(&self) -> &str {
         &self.program

@@ -209,3 +209,14 @@ fn nothing_shows_a_token() {
         assert!(!shown.contains("evtok") && !shown.contains("mettok"), "{shown}");
     }
 }
+
+#[test]
+fn i116_half_a_configuration_is_told() {
+    let lacks = |change: fn(&mut Configured)| {
+        let beats = beats(|crond| change(crond.beat.as_mut().unwrap())).unwrap().unwrap();
+        beats.lacks().map(|lack| lack.split(':').next().unwrap())
+    };
+    assert_eq!(lacks(|_| {}), None);
+    assert_eq!(lacks(|beat| beat.custom_event.as_mut().unwrap().access_token = None), Some("alarms are not sent"));
+    assert_eq!(lacks(|beat| beat.custom_metrics.as_mut().unwrap().bk_data_id = Some(0)), Some("no heartbeat is sent"));
+}

@@ -31,7 +31,12 @@ impl Beating {
     /// As rotad.yaml has it. Where that is no good, it is said, and the daemon runs on without.
     pub fn new(crond: Option<&Crond>, started: jiff::Timestamp, now: Now) -> Self {
         let beats = crond.and_then(|crond| Beats::new(crond, started, now)).and_then(|beats| match beats {
-            Ok(beats) => Some(beats),
+            Ok(beats) => {
+                if let Some(lack) = beats.lacks() {
+                    tracing::error!(code = "no-beat", "{lack}");
+                }
+                Some(beats)
+            }
             Err(incomplete) => {
                 tracing::error!(code = "no-beat", "{incomplete}");
                 None

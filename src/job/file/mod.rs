@@ -137,10 +137,7 @@ fn of_fields(
         environment: environment(r, fields),
         environment_file: r.read(fields.get("environment_file"), words::environment_file),
         // mysql-crond writes the key always; empty it says nothing.
-        work_dir: r
-            .read(fields.get("work_dir").filter(|field| !matches!(field.node.kind, Kind::Null)), words::work_dir)
-            .filter(|dir| !dir.is_empty())
-            .map(PathBuf::from),
+        work_dir: r.read(fields.get("work_dir"), words::work_dir).filter(|dir| !dir.is_empty()).map(PathBuf::from),
         umask: umask(r, fields),
         nice: r.read(fields.get("nice"), words::nice).unwrap_or(0),
         limits: words::limits(r, fields.get("limits")),

@@ -177,7 +177,6 @@ fn b33_caps() {
 
 #[test]
 fn crlf_and_byte_order_mark() {
-    assert_eq!(good("command: /x\nwork_dir:\n").work_dir, None, "as empty as \"\"");
     assert_eq!(good("\u{feff}command: /x\r\nschedule: '* * * * *'\r\n").name.as_str(), "backup");
 }
 
