@@ -165,6 +165,23 @@ fn e77_a_journald_that_does_not_read_holds_nobody_up_for_ever() {
 }
 
 #[test]
+fn e77_a_slow_journald_hears_of_the_last_runs_too() {
+    let Some(lab) = Lab::with_rotad("e77_a_slow_journald_hears_of_the_last_runs_too") else { return };
+    for number in 0..300 {
+        lab.job(
+            &format!("hold-{number}.yaml"),
+            "command: sleep\nargs: ['1000']\nschedule: '@every 1s'\non_overlap: queue\n",
+        );
+    }
+    lab.until_ok("test $(rota status --json | grep -o '\"running\":[0-9]*' | cut -d: -f2) = 300");
+    // It stops reading, and goes on while the daemon ends: more is said than waits in its socket.
+    lab.ok("systemctl kill --signal STOP systemd-journald; (sleep 2; kill -CONT $(pidof systemd-journald)) & \
+            systemctl stop rotad; wait");
+    let ended = entries(&lab, "ROTA_CODE=stopped").len();
+    assert_eq!(ended, 300);
+}
+
+#[test]
 fn a_killed_engine_doubles_at_most_a_line() {
     let Some(lab) = Lab::with_rotad("a_killed_engine_doubles_at_most_a_line") else { return };
     lab.arm("count.yaml", "script: for n in $(seq 3000); do seq $((n*10-9)) $((n*10)); done\n");

@@ -246,8 +246,11 @@ fn a_killed_daemon_comes_back_and_a_wrong_configuration_is_not_tried_again() {
     lab.ok("! systemctl start rotad");
     assert_eq!((lab.property("ActiveState"), lab.property("ExecMainStatus")), ("failed".into(), "78".into()));
     assert!(lab.journal().contains("no_such_key"));
-    lab.write("/etc/rotad/rotad.yaml", "", 0o644);
+    // One that is gone says nothing: every default holds, and no other jobs come from wherever it was started.
+    lab.ok("rm /etc/rotad/rotad.yaml && mkdir /conf.d && echo 'command: id' > /conf.d/planted.yaml");
     lab.start_rotad();
+    lab.arm("hello.yaml", "command: 'true'\n");
+    lab.ok("! rota show planted && cd / && rota check | grep 'checked 1 file'");
 }
 
 #[test]

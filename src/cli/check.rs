@@ -45,7 +45,8 @@ impl Check {
 /// Runs the verb: 0 where no error was found, else 1.
 pub fn run(args: Check) -> ExitCode {
     let mut report = Report::default();
-    let config = report.config(&args);
+    let nothing_named = args.paths.is_empty() && args.config.is_none();
+    let config = report.config(&args).or_else(|| nothing_named.then(Config::installed).flatten());
     let paths = match (&config, args.paths.is_empty()) {
         (_, false) => args.paths.clone(),
         (Some(config), true) => vec![config.conf_d.clone()],

@@ -6,7 +6,7 @@ use clap::{CommandFactory, Parser};
 
 /// Supervise scheduled and on-demand jobs
 ///
-/// Without `-c` and without `/etc/rotad/rotad.yaml` it takes a first look: the jobs of `./conf.d`, shown on the terminal.
+/// Without `-c` and where there is no `/etc/rotad` it takes a first look: the jobs of `./conf.d`, shown on the terminal.
 #[derive(Debug, Parser)]
 #[command(name = "rotad", version, after_help = "rotad(8) describes the daemon, rotad-job(5) the files of jobs.")]
 pub struct Args {

@@ -86,6 +86,14 @@ impl Config {
         super::rotad_yaml::load(path, &Standing { root: process.root || roots, ..process })
     }
 
+    /// Every default, where the directory of [`DEFAULT_PATH`] is there and the file is not: the daemon is installed, and
+    /// whatever happened to its configuration, it does not look for jobs where it happens to be started.
+    pub fn installed() -> Option<Config> {
+        let path = Path::new(DEFAULT_PATH);
+        let there = !path.exists() && path.parent().is_some_and(Path::is_dir);
+        there.then(|| Config::defaults(&Standing::of_process()))
+    }
+
     /// No configuration at all: every default, and the jobs in `./conf.d`.
     pub fn first_look() -> Result<Config, Vec<Finding>> {
         let here = std::env::current_dir().map_err(|error| {

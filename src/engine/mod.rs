@@ -41,6 +41,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::wire::Link;
 
@@ -77,6 +78,9 @@ impl fmt::Display for Broken {
 
 impl std::error::Error for Broken {}
 
+/// How long the end waits for readers of the engine's own lines.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+
 /// The engine process: serves the warden at the other end of `socket` until that says that all is over.
 pub fn run(socket: OwnedFd) -> ExitCode {
     let link = Arc::new(Link::from_socket(socket));
@@ -101,7 +105,11 @@ pub fn run(socket: OwnedFd) -> ExitCode {
 
 async fn serve(link: Arc<Link>) -> Result<(), Broken> {
     let greeting = greet::greet(&link)?;
-    voice::start(greeting.welcome.config.log.debug);
-    let mut engine = turn::Engine::start(link, greeting)?;
-    engine.run().await
+    let unsaid = voice::start(greeting.welcome.config.log.debug);
+    let ended = match turn::Engine::start(link, greeting) {
+        Ok(mut engine) => engine.run().await,
+        Err(broken) => Err(broken),
+    };
+    unsaid.wait(LAST_WORDS);
+    ended
 }

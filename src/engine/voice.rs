@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use jiff::Zoned;
 use tracing::field::{Field, Visit};
@@ -22,13 +23,28 @@ use crate::warden::say::stderr_is_journal;
 /// Lines that wait for a slow reader.
 const LINES: usize = 4096;
 
+/// Events that have not reached their reader yet.
+pub struct Unsaid(Arc<AtomicU64>);
+
+impl Unsaid {
+    /// Waits until all is said, but no longer than this: a reader may never read again. For the end of the process, which
+    /// would take along what became of the last runs.
+    pub fn wait(&self, longest: Duration) {
+        let end = Instant::now() + longest;
+        while self.0.load(Ordering::Acquire) > 0 && Instant::now() < end {
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
 /// Makes `tracing` speak, and a panic be heard before it ends the process.
-pub fn start(debug: bool) {
+pub fn start(debug: bool) -> Unsaid {
     let (lines, waiting) = sync_channel(LINES);
-    let lost = Arc::new(AtomicU64::new(0));
-    let voice = Voice { lines, lost: lost.clone() };
+    let (lost, unsaid) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let voice = Voice { lines, lost: lost.clone(), unsaid: unsaid.clone() };
+    let left = Unsaid(unsaid.clone());
     let level = if debug { LevelFilter::DEBUG } else { LevelFilter::INFO };
-    let spawned = thread::Builder::new().name("voice".into()).spawn(move || speak(&waiting, &lost));
+    let spawned = thread::Builder::new().name("voice".into()).spawn(move || speak(&waiting, &lost, &unsaid));
     if spawned.is_ok() {
         // Fails only where somebody else has installed one already, which then speaks instead.
         let _ = tracing_subscriber::registry().with(voice.with_filter(level)).try_init();
@@ -39,6 +55,7 @@ pub fn start(debug: bool) {
         let _ = writeln!(io::stderr(), "rotad: error: the engine panics: {panic}");
         before(panic);
     }));
+    left
 }
 
 /// Says why the engine ends, past the thread: the process is about to end.
@@ -46,7 +63,7 @@ pub fn last_word(why: &dyn fmt::Display) {
     let _ = writeln!(io::stderr(), "{}the engine ends: {why}", Style::find().lead(Level::ERROR));
 }
 
-fn speak(waiting: &Receiver<Said>, lost: &AtomicU64) {
+fn speak(waiting: &Receiver<Said>, lost: &AtomicU64, unsaid: &AtomicU64) {
     let style = Style::find();
     let journal = matches!(style, Style::Journal).then(Journal::connect).flatten();
     let say = |said: &Said| match &journal {
@@ -63,12 +80,14 @@ fn speak(waiting: &Receiver<Said>, lost: &AtomicU64) {
             let text = format!("{missing} lines were dropped, nobody read them");
             say(&Said { level: Some(Level::WARN), text, code: Some("dropped".into()), ..Said::default() });
         }
+        unsaid.fetch_sub(1, Ordering::Release);
     }
 }
 
 struct Voice {
     lines: SyncSender<Said>,
     lost: Arc<AtomicU64>,
+    unsaid: Arc<AtomicU64>,
 }
 
 /// For whom the lines are.
@@ -127,8 +146,13 @@ impl<S: Subscriber> Layer<S> for Voice {
         event.record(&mut said);
         // A job's name or a file's text must not make a line of its own, nor speak to the terminal.
         said.0.text = said.0.text.replace(|c: char| c.is_control(), " ");
-        if let Err(TrySendError::Full(_)) = self.lines.try_send(said.0) {
-            self.lost.fetch_add(1, Ordering::Relaxed);
+        // Before it is sent: the thread may be quicker.
+        self.unsaid.fetch_add(1, Ordering::Relaxed);
+        if let Err(error) = self.lines.try_send(said.0) {
+            self.unsaid.fetch_sub(1, Ordering::Relaxed);
+            if matches!(error, TrySendError::Full(_)) {
+                self.lost.fetch_add(1, Ordering::Relaxed);
+            }
         }
     }
 }

@@ -139,6 +139,11 @@ fn configure(file: Option<&Path>, voice: Voice) -> Result<(Config, bool), u8> {
     let default = Path::new("/etc/rotad/rotad.yaml");
     let file = file.or_else(|| default.exists().then_some(default));
     let Some(file) = file else {
+        if let Some(config) = Config::installed() {
+            let (conf_d, default) = (config.conf_d.display(), default.display());
+            voice.say(Level::Info, format_args!("there is no {default}: every default holds, jobs from {conf_d}"));
+            return Ok((config, false));
+        }
         let config = Config::first_look().map_err(|findings| {
             findings.iter().for_each(|finding| voice.say(Level::Error, format_args!("{finding}")));
             exit::CONFIG
