@@ -20,6 +20,9 @@ use crate::wire::{FilePlace, MAX_FILE as MAX_JOBS_CONFIG};
 /// A file changed less than this ago may still be being written, in milliseconds.
 const YOUNG: i64 = 50;
 
+/// Of a file that was another before it was read to its end.
+const CHANGING: &str = "changing";
+
 /// What came of getting a file: its bytes, what stat(2) tells of it, when that was; or why it is refused.
 pub(super) type Fetched = Result<(Vec<u8>, Stamp, Timestamp), Vec<Finding>>;
 
@@ -136,8 +139,22 @@ impl Loader {
         self.keeper.leads || !roots || file.is_some_and(|file| file.owner != 0)
     }
 
-    /// The text of a file as it is this moment, `None` where there is none, and what stat(2) tells of it.
+    /// The text of a file as it is this moment, `None` where there is none, and what stat(2) tells of it. One that was
+    /// replaced under the reading is read once more.
     pub fn text(
+        &self,
+        directory: BorrowedFd<'_>,
+        opener: &impl Opener,
+        place: &FilePlace,
+        name: &str,
+    ) -> Result<Option<(String, Stamp)>, Box<Finding>> {
+        match self.try_text(directory, opener, place, name) {
+            Err(finding) if finding.code == CHANGING => self.try_text(directory, opener, place, name),
+            read => read,
+        }
+    }
+
+    fn try_text(
         &self,
         directory: BorrowedFd<'_>,
         opener: &impl Opener,
@@ -157,7 +174,7 @@ impl Loader {
         let most = most(place);
         let (bytes, before, after) = read_all(file, most).map_err(failed)?;
         if Stamp::of(&before) != Stamp::of(&after) {
-            return Err(refused("unreadable", "somebody writes to it at this moment".to_owned()));
+            return Err(refused(CHANGING, "somebody else changes it at this moment".to_owned()));
         }
         if bytes.len() > most {
             return Err(Box::new(too_large(place, name)));
