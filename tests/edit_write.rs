@@ -91,6 +91,36 @@ fn names(directory: &Path) -> Vec<String> {
 }
 
 #[test]
+fn b30_who_owns_a_directory_above_conf_d_leads_root_nowhere() {
+    if !root_or_skip("b30_who_owns") {
+        return;
+    }
+    let daemon = Setup::new("jobs_user: nobody").job("good.yaml", "command: /bin/true\n").start();
+    let base = daemon.path().to_owned();
+    // Somebody else's directory is on the way from now on, and where `conf_d` was stands a link to what is root's.
+    let victim = base.join("victim");
+    fs::create_dir(&victim).unwrap();
+    fs::write(victim.join("50-net.yaml"), "precious").unwrap();
+    mode(&victim.join("50-net.yaml"), 0o600);
+    fs::rename(daemon.conf_d(), base.join("old")).unwrap();
+    symlink(&victim, daemon.conf_d()).unwrap();
+    chown(&base, Some(65534), None).unwrap();
+    daemon.rota(&["reload"]);
+    assert!(daemon.rota(&["show", "good"]).status.success(), "what is known stays");
+    let said = String::from_utf8_lossy(&daemon.rota(&["list"]).stdout).into_owned();
+    assert!(said.contains("conf-d-missing") && said.contains("namei -l"), "{said}");
+
+    let mut engine = Engine::of(&daemon);
+    for name in ["50-net.yaml", "evil.yaml"] {
+        assert_eq!(engine.write(in_conf_d(name), memory(b"command: /evil\n").as_fd()), EPERM, "{name}");
+        assert_eq!(engine.remove(in_conf_d(name)), EPERM, "{name}");
+    }
+    assert_eq!(fs::read_to_string(victim.join("50-net.yaml")).unwrap(), "precious");
+    assert_eq!(fs::read_dir(&victim).unwrap().count(), 1);
+    chown(&base, Some(0), None).unwrap();
+}
+
+#[test]
 fn b28_b30_the_warden_writes_job_files_in_conf_d_and_nothing_else() {
     if !root_or_skip("b28_b30") {
         return;

@@ -41,6 +41,8 @@ pub struct Config {
     pub log: LogConfig,
     /// The daemon was started by root: it can change users. Otherwise every job runs as the user who started it.
     pub as_root: bool,
+    /// There is no rotad.yaml: somebody takes a first look at the `conf.d` where they stand.
+    pub first_look: bool,
     /// What a `runtime.yaml` of mysql-crond says besides.
     pub crond: Option<Crond>,
 }
@@ -99,7 +101,7 @@ impl Config {
         let here = std::env::current_dir().map_err(|error| {
             vec![Finding::error("unreadable", ".", format!("the working directory cannot be found: {error}"))]
         })?;
-        Ok(Config { conf_d: here.join("conf.d"), ..Config::defaults(&Standing::of_process()) })
+        Ok(Config { conf_d: here.join("conf.d"), first_look: true, ..Config::defaults(&Standing::of_process()) })
     }
 
     /// What holds where rotad.yaml says nothing.
@@ -120,6 +122,7 @@ impl Config {
             stop_timeout: Duration::from_secs(90),
             log: LogConfig { target: LogTarget::Auto, dir: log_dir, max_size: 100 << 20, keep: 5, debug: false },
             as_root: standing.root,
+            first_look: false,
             crond: None,
         }
     }

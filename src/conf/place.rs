@@ -211,8 +211,14 @@ impl Place {
             DirectoryPlace::ConfD => {
                 let message =
                     format!("the directory of job files cannot be opened: {error}; jobs known so far stay as they are");
-                Finding::error("conf-d-missing", &self.path, message)
-                    .hint("create it, or name another as conf_d in rotad.yaml")
+                let hint = match error.raw_os_error() {
+                    Some(nix::libc::EPERM) => format!(
+                        "every directory above it must belong to root and be writable by nobody else: namei -l {}",
+                        self.path
+                    ),
+                    _ => "create it, or name another as conf_d in rotad.yaml".to_owned(),
+                };
+                Finding::error("conf-d-missing", &self.path, message).hint(hint)
             }
             DirectoryPlace::OfJobsConfig => {
                 let message = format!(

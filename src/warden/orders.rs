@@ -52,15 +52,13 @@ impl Warden {
             ToWarden::OpenFile { request, place: FilePlace::JobsConfig } => {
                 self.reach(request, FilePlace::JobsConfig, Work::File);
             }
-            ToWarden::OpenDirectory { request, place } => {
-                let opened = places::of_directory(&self.config, place).and_then(places::open_directory);
-                self.answer(request, opened);
+            ToWarden::OpenDirectory { request, place: DirectoryPlace::ConfD } => {
+                self.answer(request, places::open_conf_d(&self.config));
             }
             ToWarden::OpenFile { request, place } => {
                 let engine = self.engine_identity.as_ref().map(|identity| identity.uid);
-                let opened = places::of_file(&self.config, &place).and_then(|(directory, name)| {
-                    places::open_file(places::open_directory(directory)?.as_fd(), name, engine)
-                });
+                let opened = places::of_file(&self.config, &place)
+                    .and_then(|(_, name)| places::open_file(places::open_conf_d(&self.config)?.as_fd(), name, engine));
                 self.answer(request, opened);
             }
             ToWarden::WriteFile { request, place, before } => match fds.into_iter().next() {

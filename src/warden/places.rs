@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -13,8 +13,8 @@ use nix::sys::stat::{Mode, SFlag, fstat, umask};
 use nix::unistd::{Gid, Uid, chown, fchown};
 
 use super::identity::Identity;
-use crate::conf::Config;
-use crate::wire::{DirectoryPlace, FilePlace};
+use crate::conf::{Config, walk};
+use crate::wire::FilePlace;
 
 /// What kept the daemon from starting.
 #[derive(Debug)]
@@ -140,14 +140,6 @@ pub fn listen(path: &Path, access: Access) -> Result<UnixListener, PlaceError> {
     Ok(listener)
 }
 
-/// Where a directory is.
-pub fn of_directory(config: &Config, place: DirectoryPlace) -> io::Result<&Path> {
-    match place {
-        DirectoryPlace::ConfD => Ok(&config.conf_d),
-        DirectoryPlace::OfJobsConfig => of_file(config, &FilePlace::JobsConfig).map(|(directory, _)| directory),
-    }
-}
-
 /// Where a file is: its directory, and its name there. Of the engine's words only the last component is used, and only
 /// where it is one and not hidden; `jobs_config` is where rotad.yaml says and nowhere else.
 pub fn of_file<'a>(config: &'a Config, place: &'a FilePlace) -> io::Result<(&'a Path, &'a str)> {
@@ -169,6 +161,16 @@ pub fn of_file<'a>(config: &'a Config, place: &'a FilePlace) -> io::Result<(&'a 
 /// A directory as it is now, opened for the engine, which may lack the right to reach it.
 pub fn open_directory(path: &Path) -> io::Result<OwnedFd> {
     Ok(nix::fcntl::open(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?)
+}
+
+/// `conf_d`, opened on a way that is root's alone where root runs the daemon: who owns a directory above it could put a link
+/// to anywhere in its place, and root would read and write there. At a first look it is where root stands that counts.
+pub fn open_conf_d(config: &Config) -> io::Result<OwnedFd> {
+    if !config.as_root || config.first_look {
+        return open_directory(&config.conf_d);
+    }
+    let (way, _) = walk(&config.conf_d, None)?;
+    Ok(openat(way.as_fd(), ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?)
 }
 
 /// A file that the engine may not read itself: a regular file straight in the directory, of root, the daemon's user or

@@ -207,7 +207,8 @@ fn carry_out(
     };
     let (directory, keeper) = match place {
         FilePlace::JobsConfig if config.as_root => keeper::go(path, &config.jobs_user)?,
-        _ => (places::open_directory(path)?, Keeper::default()),
+        FilePlace::JobsConfig => (places::open_directory(path)?, Keeper::default()),
+        FilePlace::ConfD(_) => (places::open_conf_d(config)?, Keeper::default()),
     };
     let trust = if config.as_root { Trust::of_root().and(keeper.user) } else { Trust::of_user() };
     let opened = match work {
