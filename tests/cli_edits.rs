@@ -143,7 +143,7 @@ fn create_takes_files_checks_them_and_replaces_nothing_unasked() {
     assert!(err.contains("error[unknown-key]") && err.contains("standard input:2:1"), "{err}");
     refuses(&daemon, &["create", "nothing-there"], 1, "--command or --script");
     refuses(&daemon, &["create", "x", "--command", "y", "--schedule", "61 * * * *"], 1, "schedule");
-    refuses(&daemon, &["create", "a/b", "--command", "y"], 1, "nothing was sent");
+    refuses(&daemon, &["create", "a/../b", "--command", "y"], 1, "nothing was sent");
     refuses(&daemon, &["create", "a", "--schedule", "@daily"], 2, "needs --command or --script");
     // What only the daemon knows.
     refuses(&daemon, &["create", "x", "--command", "y", "--user", "no-such-user"], 1, "no-such-user");

@@ -10,7 +10,8 @@ pub const MAX_ARGS: usize = 1024;
 /// Most exit codes that count as success.
 pub const MAX_CODES: usize = 256;
 /// What a name is (`JobName`).
-const NAME: &str = "(?!\\.\\.?$)(?=.{1,128}$)[^\\s\\x00-\\x1f\\x7f]([^\\x00-\\x1f\\x7f]*[^\\s\\x00-\\x1f\\x7f])?";
+const NAME: &str =
+    "(?!(.*/)?(\\.\\.?)?(/|$))(?=.{1,128}$)[^\\s\\x00-\\x1f\\x7f]([^\\x00-\\x1f\\x7f]*[^\\s\\x00-\\x1f\\x7f])?";
 /// What an exit code is.
 const CODE: Value = Whole(0, 255);
 /// What a count of things is (`words::count`).
@@ -30,7 +31,8 @@ static WHAT_IT_IS: &[Key] = &[
     Key::new(
         "name",
         Written("text", NAME, u32::MAX),
-        "The name of the job: any text of at most 128 bytes without control characters, not beginning or ending with a blank.",
+        "The name of the job: any text of at most 128 bytes without control characters, not beginning or ending with a blank, \
+         and no path: `/` may stand in it, but not beside nothing, `.` or `..`.",
     )
     .otherwise("the name of the file without its suffix, with `%XX` read as the character of that number")
     .example("backup"),

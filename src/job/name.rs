@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 pub const MAX_NAME: usize = 128;
 
 /// The name of a job. Any text without control characters, because real ones hold a schedule
-/// (`mysql-monitor-20000-@every 10s`, `mysql-monitor-20000-0 */5 * * * *`); not empty, not `.` or `..`, no blank at either end, at most [`MAX_NAME`] bytes.
+/// (`mysql-monitor-20000-@every 10s`, `mysql-monitor-20000-0 */5 * * * *`); not empty, nothing that reads as a way to another
+/// place (`../x`, `/x`, `a//b`), no blank at either end, at most [`MAX_NAME`] bytes.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct JobName(Arc<str>);
@@ -23,8 +24,8 @@ pub enum NameError {
     TooLong,
     /// A control character, or one that nobody would see, at this byte.
     Forbidden(usize),
-    /// `.` or `..`, which mean places and not names.
-    Dots,
+    /// `.`, `..` or nothing, alone or between `/`: these mean places and not names.
+    Place,
     /// A blank at the start or the end, which nobody would see.
     Blank,
 }
@@ -35,7 +36,7 @@ impl fmt::Display for NameError {
             Self::Empty => write!(f, "a job name must not be empty"),
             Self::TooLong => write!(f, "a job name has at most {MAX_NAME} bytes"),
             Self::Forbidden(at) => write!(f, "a job name holds no control characters (byte {at})"),
-            Self::Dots => write!(f, "'.' and '..' are no job names"),
+            Self::Place => write!(f, "a job name is no path: nothing, '.' or '..' cannot stand beside a '/' or alone"),
             Self::Blank => write!(f, "a job name does not start or end with a blank"),
         }
     }
@@ -55,8 +56,8 @@ impl JobName {
         if let Some((at, _)) = text.char_indices().find(|(_, c)| c.is_control() || is_invisible(*c)) {
             return Err(NameError::Forbidden(at));
         }
-        if text == "." || text == ".." {
-            return Err(NameError::Dots);
+        if text.split('/').any(|part| matches!(part, "" | "." | "..")) {
+            return Err(NameError::Place);
         }
         if text.trim() != text {
             return Err(NameError::Blank);
@@ -124,8 +125,13 @@ mod tests {
         let long = "x".repeat(MAX_NAME + 1);
         for (text, why) in [
             ("", NameError::Empty),
-            (".", NameError::Dots),
-            ("..", NameError::Dots),
+            (".", NameError::Place),
+            ("..", NameError::Place),
+            ("../x", NameError::Place),
+            ("/x", NameError::Place),
+            ("x/", NameError::Place),
+            ("a/../b", NameError::Place),
+            ("a//b", NameError::Place),
             ("a\nb", NameError::Forbidden(1)),
             ("a\0b", NameError::Forbidden(1)),
             ("a\u{202e}b", NameError::Forbidden(1)),
@@ -143,7 +149,6 @@ mod tests {
             ("mysql-monitor-20000-@every 10s", "mysql-monitor-20000-%40every%2010s"),
             (".hidden", "%2Ehidden"),
             ("m-0 */5 * * * *", "m-0%20%2A%2F5%20%2A%20%2A%20%2A%20%2A"),
-            ("../x", "%2E.%2Fx"),
             ("a.b", "a.b"),
             ("CON", "CON"),
             ("50%", "50%25"),

@@ -239,7 +239,7 @@ fn bodies_become_edits() {
             9,
             format!("{:?} true", Change::Reschedule(name.clone(), "@daily".into())),
         ),
-        ("/create_or_replace", define, 9, format!("{:?} false", Change::Define(keys))),
+        ("/create_or_replace", define, 0, format!("{:?} false", Change::Define(keys))),
     ] {
         assert_eq!(engine.ask("POST", path, body), entry(id), "{path}");
         assert_eq!(engine.asked.lock().unwrap().pop(), Some(format!("{change} uid 7")), "{path}");
