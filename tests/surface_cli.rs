@@ -75,7 +75,7 @@ fn refusals_are_sentences_with_hints() {
         (&["show", "nope"], "rota: there is no job 'nope'\n      hint: rota list\n"),
         (&["stop", "0000000000000"], "rota: there is no run 0000000000000\n"),
         (&["logs", "nope"], "rota: there is no job 'nope'\n      hint: rota list\n"),
-        (&["show", "../x"], "rota: a job name holds no control characters and no '/' (byte 2)\n"),
+        (&["show", "../x"], "rota: a job name is no path: nothing, '.' or '..' cannot stand beside a '/' or alone\n"),
     ] {
         let output = daemon.rota(args);
         ends(&output, 1);
