@@ -50,7 +50,8 @@ pub fn text(term: &Term, status: &StatusView, now: Timestamp) -> String {
         None => line("next", "nothing is due"),
     }
     let runs: Vec<String> = status.outcomes.iter().map(|(word, count)| format!("{count} {}", visible(word))).collect();
-    line("runs", &if runs.is_empty() { "none so far".into() } else { runs.join(", ") });
+    let none = if status.engine_restarts > 0 { "none since the engine started anew" } else { "none so far" };
+    line("runs", &if runs.is_empty() { none.into() } else { runs.join(", ") });
     if status.output_dropped > 0 {
         let dropped = format!("{} bytes of output were not kept", status.output_dropped);
         line("output", &term.paint(Colour::Yellow, &dropped));

@@ -24,7 +24,7 @@ pub const TARGET: Value = Word(&[
 ]);
 
 static OWN: &[Key] = &[
-    Key::new("conf_d", PATH, "The directory of job files; see rotad-job(5).")
+    Key::new("conf_d", PATH, "The directory of job files; see rotad-job(5). Where root runs the daemon, it and every directory above it must be root's alone.")
         .otherwise("`/etc/rotad/conf.d`, or `$XDG_CONFIG_HOME/rotad/conf.d`")
         .example("/etc/rotad/conf.d"),
     Key::new("state_dir", PATH, "What must outlive the daemon.")

@@ -126,7 +126,7 @@ impl Engine {
             let runs = adopted.len();
             tracing::warn!(
                 code = "engine-replaced",
-                "a new engine takes the place of one that ended ({runs} runs go on)"
+                "a new engine takes over ({runs} runs go on)"
             );
         }
         let (keeper, pauses) = Keeper::start(&config.state_dir).map_err(started("the keeper of pauses"))?;
