@@ -124,10 +124,7 @@ impl Engine {
         }
         if welcome.generation > 0 {
             let runs = adopted.len();
-            tracing::warn!(
-                code = "engine-replaced",
-                "a new engine takes over ({runs} runs go on)"
-            );
+            tracing::warn!(code = "engine-replaced", "a new engine takes over ({runs} runs go on)");
         }
         let (keeper, pauses) = Keeper::start(&config.state_dir).map_err(started("the keeper of pauses"))?;
         let boot = Boot::new(&config.state_dir);
