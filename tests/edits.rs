@@ -189,7 +189,7 @@ impl World {
                 return;
             }
             assert!(Instant::now() < end, "{what}: {:?} {:?}", self.jobs, self.files);
-            std::thread::sleep(Duration::from_millis(2));
+            std::thread::park_timeout(Duration::from_millis(1));
         }
     }
 

@@ -96,9 +96,9 @@ impl fmt::Display for Refusal {
 pub fn run(config_file: Option<&Path>, without_heart_beat: bool) -> ExitCode {
     let voice = Voice::new();
     // Apart: neither the YAML reader nor what user look-ups load stays in this process.
-    let configured: io::Result<Result<(Config, bool), u8>> =
+    let configured: io::Result<Result<Config, u8>> =
         apart::begin(|| configure(config_file, voice)).and_then(|(_, pipe)| apart::answer(pipe));
-    let (mut config, first_look) = match configured {
+    let mut config = match configured {
         Ok(Ok(found)) => found,
         Ok(Err(code)) => return ExitCode::from(code),
         Err(error) => {
@@ -111,7 +111,7 @@ pub fn run(config_file: Option<&Path>, without_heart_beat: bool) -> ExitCode {
     }
     let socket = config.socket.clone();
     let pid_file = PidFile::of(&config, voice);
-    match prepare(config, first_look, voice)
+    match prepare(config, voice)
         .and_then(|start| Warden::new(start).map_err(|error| Refusal::System("registering signals", error)))
     {
         Ok(mut warden) => {
@@ -135,26 +135,26 @@ pub fn run(config_file: Option<&Path>, without_heart_beat: bool) -> ExitCode {
 }
 
 /// Reads rotad.yaml, or decides on a first look where there is none.
-fn configure(file: Option<&Path>, voice: Voice) -> Result<(Config, bool), u8> {
+fn configure(file: Option<&Path>, voice: Voice) -> Result<Config, u8> {
     let default = Path::new("/etc/rotad/rotad.yaml");
     let file = file.or_else(|| default.exists().then_some(default));
     let Some(file) = file else {
         if let Some(config) = Config::installed() {
             let (conf_d, default) = (config.conf_d.display(), default.display());
             voice.say(Level::Info, format_args!("there is no {default}: every default holds, jobs from {conf_d}"));
-            return Ok((config, false));
+            return Ok(config);
         }
         let config = Config::first_look().map_err(|findings| {
             findings.iter().for_each(|finding| voice.say(Level::Error, format_args!("{finding}")));
             exit::CONFIG
         })?;
         voice.say(Level::Info, format_args!("first look: no configuration, jobs from {}", config.conf_d.display()));
-        return Ok((config, true));
+        return Ok(config);
     };
     let (result, findings) = match Config::load(Some(file)) {
         Ok((config, findings)) => {
             make_own_conf_d(&config, file);
-            (Ok((config, false)), findings)
+            (Ok(config), findings)
         }
         Err(findings) => (Err(exit::CONFIG), findings),
     };
@@ -176,7 +176,7 @@ fn make_own_conf_d(config: &Config, file: &Path) {
 }
 
 /// From a configuration to a warden that can serve: everything that can fail, fails here and with a reason.
-fn prepare(config: Config, first_look: bool, voice: Voice) -> Result<Start, Refusal> {
+fn prepare(config: Config, voice: Voice) -> Result<Start, Refusal> {
     let system = |what| move |error| Refusal::System(what, error);
     keep_standard_streams().map_err(system("opening /dev/null"))?;
     let inheritance = Inheritance::read().map_err(system("reading resource limits"))?;
@@ -204,9 +204,9 @@ fn prepare(config: Config, first_look: bool, voice: Voice) -> Result<Start, Refu
     let group = config.admin_group.as_deref().and_then(|name| admin_group(name, voice));
     let access = places::Access { group, anyone: !config.readers.is_empty() };
     let listener = places::listen(&config.socket, access).map_err(Refusal::Place)?;
-    let port = Port::new(config.port, first_look);
+    let port = Port::new(config.port, config.first_look);
     let program = Program::own().map_err(system("opening this program"))?;
-    Ok(Start { config, first_look, inheritance, engine_identity, identities, program, listener, port, lock, voice })
+    Ok(Start { config, inheritance, engine_identity, identities, program, listener, port, lock, voice })
 }
 
 /// The number of `admin_group`. One that is not there admits nobody, and is no reason not to run jobs.

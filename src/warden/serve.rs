@@ -61,7 +61,6 @@ pub struct Warden {
     pub(super) stillborn: u32,
     pub(super) stop: Stop,
     pub(super) started: Timestamp,
-    pub(super) first_look: bool,
     pub(super) program: Program,
     pub(super) listener: UnixListener,
     pub(super) port: Port,
@@ -77,8 +76,6 @@ pub struct Warden {
 pub struct Start {
     /// As read from rotad.yaml.
     pub config: Config,
-    /// This is a first look.
-    pub first_look: bool,
     /// Read before anything was changed.
     pub inheritance: Inheritance,
     /// Who the engine becomes.
@@ -123,7 +120,6 @@ impl Warden {
             stillborn: 0,
             stop: Stop::No,
             started: Timestamp::now(),
-            first_look: start.first_look,
             program: start.program,
             listener: start.listener,
             port: start.port,

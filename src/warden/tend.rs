@@ -141,7 +141,6 @@ impl Warden {
             started: self.started,
             mark: self.mark.clone(),
             cgroups: self.tree.is_some(),
-            first_look: self.first_look,
         }));
         let sockets: Vec<BorrowedFd<'_>> = [self.listener.as_fd()].into_iter().chain(self.port.socket()).collect();
         up.tell(&welcome, &sockets)?;

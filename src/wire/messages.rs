@@ -230,8 +230,6 @@ pub struct Welcome {
     pub mark: Option<Vec<u8>>,
     /// Runs are put into cgroups of their own.
     pub cgroups: bool,
-    /// This is a first look: no configuration, `./conf.d`.
-    pub first_look: bool,
 }
 
 /// A run handed to the next engine.

@@ -27,7 +27,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 /// Raised with every change of a message. The two ends refuse each other when it differs.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 /// Longest message in bytes. Linux takes a packet of up to the send buffer's size, 208 KiB unless tuned.
 pub const MAX_MESSAGE: usize = 160 << 10;
 /// Most file descriptors beside one message.

@@ -243,47 +243,37 @@ fn close(world: &mut World) {
     assert_eq!(world.state.show_status().running, 0);
 }
 
+/// A world from its beginning to its end, checked after each move.
+fn live(moves: Vec<Move>) -> World {
+    let mut world = world();
+    for a_move in moves {
+        play(&mut world, a_move);
+        check(&world);
+    }
+    close(&mut world);
+    world
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn d70_d71_d72_one_verdict_one_outcome_never_two_runs(moves in moves(false, false, false)) {
-        let mut world = world();
-        for a_move in moves {
-            play(&mut world, a_move);
-            check(&world);
-        }
-        close(&mut world);
-        check_verdicts(&world);
+        check_verdicts(&live(moves));
     }
 
     #[test]
     fn a7_clock_steps_and_edits_never_run_a_slot_twice(moves in moves(true, true, false)) {
-        let mut world = world();
-        for a_move in moves {
-            play(&mut world, a_move);
-            check(&world);
-        }
-        close(&mut world);
+        live(moves);
     }
 
     #[test]
     fn d73_an_engine_that_dies_at_any_message_loses_and_doubles_nothing(moves in moves(false, false, true)) {
-        let mut world = world();
-        for a_move in moves {
-            play(&mut world, a_move);
-            check(&world);
-        }
-        close(&mut world);
+        live(moves);
     }
 
     #[test]
     fn d73_all_of_it_together(moves in moves(true, true, true)) {
-        let mut world = world();
-        for a_move in moves {
-            play(&mut world, a_move);
-            check(&world);
-        }
-        close(&mut world);
+        live(moves);
     }
 }
