@@ -22,6 +22,7 @@ mod lint;
 mod list;
 mod logs;
 pub mod next;
+mod moment;
 mod outcome;
 mod pause;
 mod reload;

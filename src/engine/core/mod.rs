@@ -19,6 +19,7 @@ mod errand;
 mod errand_life;
 mod event;
 mod inherit;
+mod known;
 mod jobs;
 mod life;
 mod mark;

@@ -150,7 +150,7 @@ fn broken(file: &FileView) -> bool {
     file.findings.iter().any(|finding| finding.severity == Severity::Error)
 }
 
-fn verdict_view(slot: Timestamp, fate: Fate) -> VerdictView {
+pub(super) fn verdict_view(slot: Timestamp, fate: Fate) -> VerdictView {
     let (verdict, count) = match fate {
         Fate::Ran(run) => (Verdict::Ran { run: run.to_string() }, None),
         Fate::Skipped(rule) => (Verdict::Skipped { why: rule.code().into() }, None),
@@ -161,7 +161,7 @@ fn verdict_view(slot: Timestamp, fate: Fate) -> VerdictView {
     VerdictView { slot, verdict, count }
 }
 
-fn run_view(run: &Run) -> RunView {
+pub(super) fn run_view(run: &Run) -> RunView {
     let leader = run.leader();
     let ended = match run.state {
         Life::Draining { ended, .. } => Some(ended),
