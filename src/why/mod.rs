@@ -21,7 +21,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub use answer::answer;
+pub use answer::{Asked, answer};
 pub use known::{Known, Standing};
 pub use remembered::{Attempt, Happened, Remembered, Row, Then};
 pub use view::{WhyFact, WhyView};
