@@ -42,6 +42,8 @@ pub struct Run {
     pub ticket: Ticket,
     /// What it started under.
     pub terms: Terms,
+    /// No attempt follows: somebody wanted the run to end.
+    pub last: bool,
     /// How far it is.
     pub state: Life,
     /// Its output.
@@ -103,6 +105,8 @@ pub enum Kept {
     ByMark,
     /// The contexts of the job's runs before it, which are not forgotten until it is started.
     ByContext,
+    /// The mark, as an attempt that is due then.
+    AsRetry(Timestamp),
 }
 
 /// The leader of a run.
@@ -199,7 +203,16 @@ impl Run {
             terms: self.terms.clone(),
             stop,
             waiting: waiting.iter().cloned().collect(),
+            told: false,
             retry: None,
+        }
+    }
+
+    /// When it was due, where the mark remembers it as a retry.
+    pub fn kept_as_retry(&self) -> Option<Timestamp> {
+        match self.state {
+            Life::Preparing { kept: Kept::AsRetry(at), .. } => Some(at),
+            _ => None,
         }
     }
 
