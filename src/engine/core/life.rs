@@ -215,18 +215,17 @@ impl Run {
             _ => None,
         }
     }
+}
 
-    /// The outcome by how the leader ended. It was stopped only if the first signal was sent before it was gone: a run that
-    /// ended by itself while it was about to be stopped has ended by itself.
-    pub fn outcome(&self, ended: &Ended, stop: Option<Stop>) -> Outcome {
-        match stop.filter(|stop| stop.asked <= ended.at) {
-            Some(Stop { why: Why::Timeout, .. }) => Outcome::TimedOut { exit: ended.exit },
-            Some(Stop { why, .. }) => Outcome::Stopped { exit: ended.exit, why: why.code().into() },
-            None => Outcome::Exited { exit: ended.exit, success: self.success(ended.exit) },
+/// The outcome by how the leader ended. It was stopped only if the first signal was sent before it was gone: a run that
+/// ended by itself while it was about to be stopped has ended by itself.
+pub fn outcome(terms: &Terms, ended: &Ended, stop: Option<Stop>) -> Outcome {
+    match stop.filter(|stop| stop.asked <= ended.at) {
+        Some(Stop { why: Why::Timeout, .. }) => Outcome::TimedOut { exit: ended.exit },
+        Some(Stop { why, .. }) => Outcome::Stopped { exit: ended.exit, why: why.code().into() },
+        None => {
+            let success = matches!(ended.exit, Exit::Code(code) if terms.success_codes.contains(&code));
+            Outcome::Exited { exit: ended.exit, success }
         }
-    }
-
-    fn success(&self, exit: Exit) -> bool {
-        matches!(exit, Exit::Code(code) if self.terms.success_codes.contains(&code))
     }
 }

@@ -85,6 +85,25 @@ pub struct Record {
     pub most: u32,
 }
 
+impl Record {
+    /// Of a program that never ran, and that no attempt follows.
+    pub fn blank(job: JobName, ticket: Ticket, outcome: Outcome, booked: Timestamp) -> Self {
+        let most = ticket.attempt;
+        Self {
+            job,
+            ticket,
+            led: None,
+            log: None,
+            outcome,
+            booked,
+            volume: Volume::default(),
+            left: 0,
+            next: None,
+            most,
+        }
+    }
+}
+
 /// The stable word for an outcome, as in `--json`.
 pub fn outcome_word(outcome: &Outcome) -> &'static str {
     match outcome {

@@ -23,7 +23,7 @@ use super::past::Record;
 use super::{Effect, Fact, Forget, Marking, State};
 use crate::engine::view::Outcome;
 use crate::job::{JobName, OnOverlap, RetryOn};
-use crate::wire::{Exit, RunId, ToWarden};
+use crate::wire::{Exit, Failure, RunId, Step, ToWarden};
 
 use super::slots::RUNS_MAX;
 
@@ -113,7 +113,7 @@ impl State {
         let going = self.going.get(&run.job).filter(|_| !self.allows(&run.job));
         going.is_some_and(|going| {
             let waits = going.waiting.iter().any(|ticket| ticket.trigger != Trigger::CatchUp);
-            waits || going.runs.iter().any(|other| *other != run.ticket.run)
+            waits || (self.loaded && going.runs.iter().any(|other| *other != run.ticket.run))
         })
     }
 
@@ -130,9 +130,8 @@ impl State {
     pub(super) fn wait_for_retry(&mut self, job: JobName, again: Again, home: Option<Box<Context>>, now: Now) {
         let (ticket, at) = again;
         let left = Duration::try_from(at.duration_since(now.wall)).unwrap_or_default();
-        match home {
-            Some(_) => {}
-            None => self.marking = Marking::Due,
+        if home.is_none() && self.loaded {
+            self.marking = Marking::Due;
         }
         let of = ticket.of;
         self.retries.insert(of, Retry { job, ticket, at, due: now.mono.saturating_add(left), home });
@@ -161,8 +160,12 @@ impl State {
         if self.first_retry().is_none_or(|due| due > now.mono) {
             return;
         }
-        let mut due: Vec<(Duration, RunId)> =
-            self.retries.iter().filter(|(_, retry)| retry.due <= now.mono).map(|(of, retry)| (retry.due, *of)).collect();
+        let mut due: Vec<(Duration, RunId)> = self
+            .retries
+            .iter()
+            .filter(|(_, retry)| retry.due <= now.mono)
+            .map(|(of, retry)| (retry.due, *of))
+            .collect();
         due.sort_unstable();
         due.into_iter().for_each(|(_, of)| self.start_retry(of, now));
     }
@@ -259,6 +262,19 @@ impl State {
         waiting.chain(preparing).collect()
     }
 
+    /// What the mark of the engine before remembers of retries.
+    pub(super) fn restore_retries(&mut self, retries: Vec<(JobName, Again)>, now: Now) {
+        for (job, again) in retries {
+            let before = Ticket { run: again.0.of, attempt: again.0.attempt.saturating_sub(1), ..again.0.clone() };
+            self.last_run = self.last_run.max(again.0.run);
+            self.inherit_slot(&job, &before, now);
+            let message = "the journal has why".into();
+            let outcome = Outcome::CouldNotStart { failure: Failure { step: Step::Plan, errno: 0 }, message };
+            self.past.keep(Record { next: Some(again.1), ..Record::blank(job.clone(), before, outcome, now.wall) });
+            self.wait_for_retry(job, again, None, now);
+        }
+    }
+
     /// An attempt of an engine before had ended, and was told of. Whether that is all, or the run goes on by another attempt.
     pub(super) fn adopt_told(&mut self, context: Context, record: Record, now: Now) {
         let (job, slot, run) = (context.job.clone(), context.ticket.slot, context.ticket.run);
@@ -294,7 +310,6 @@ impl State {
         {
             let gone = home.map(|home| Forget { run: home.ticket.run, slot: ticket.slot, successor: None });
             self.forgets.extend(gone);
-            self.marking = Marking::Due;
         }
     }
 
