@@ -32,6 +32,11 @@ fn run_view(run: RunId, over: bool) -> RunView {
     let outcome = over.then_some(Outcome::Exited { exit: Exit::Code(0), success: true });
     RunView {
         run: run.to_string(),
+        attempt: 1,
+        attempts: 1,
+        trigger: "request".into(),
+        by: "uid 0".into(),
+        next_attempt: None,
         job: job(),
         slot: None,
         state: if over { "over" } else { "running" }.into(),
@@ -62,6 +67,7 @@ fn job_view() -> JobView {
         user: "nobody".into(),
         on_overlap: OnOverlap::Skip,
         running: Vec::new(),
+        retrying: Vec::new(),
         last: None,
         verdicts: Vec::new(),
         labels: BTreeMap::new(),
