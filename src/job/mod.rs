@@ -9,4 +9,4 @@ mod spec;
 pub use file::{read_job, user_name};
 pub use finding::{Finding, Place, Severity};
 pub use name::{JobName, MAX_NAME, NameError};
-pub use spec::{Armed, Job, Limits, LogTarget, OnOverlap, Program};
+pub use spec::{Armed, Job, Limits, LogTarget, OnOverlap, Program, WhenDone};
