@@ -12,8 +12,10 @@ impl Engine {
         let (state, now) = (&self.state, self.now());
         let beats = self.beating.view();
         let (started, engine_restarts) = state.lineage();
-        let jobs = state.next_slots(MAX_JOBS).map(|(name, next)| {
-            JobReading { name: name.clone(), next, tally: self.tallies.of(name) }
+        let jobs = state.next_slots(MAX_JOBS).map(|(name, next)| JobReading {
+            name: name.clone(),
+            next,
+            tally: self.tallies.of(name),
         });
         let gauges = state.gauges(now.wall);
         let mut dropped = vec![("output_bytes", state.output_dropped())];
@@ -36,9 +38,7 @@ impl Engine {
     /// Whether slots are decided and started. What else does not work is told beside it, and changes nothing: a daemon that
     /// cannot send beats runs its jobs all the same.
     pub(super) fn readiness(&self) -> Result<Readiness, Refusal> {
-        let not = |code: &str, message: &str| {
-            Err(Refusal { code: code.into(), message: message.into(), hint: None })
-        };
+        let not = |code: &str, message: &str| Err(Refusal { code: code.into(), message: message.into(), hint: None });
         if self.stopping || self.quit.is_some() {
             return not("stopping", "the daemon stops");
         }

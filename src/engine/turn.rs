@@ -26,8 +26,8 @@ use super::status::Status;
 use super::timer::Alarm;
 use super::{Broken, ready};
 use crate::api;
-use crate::metrics::Tallies;
 use crate::conf::{self, Command, Commands, Config, Opened, Policy, Trust, Update};
+use crate::metrics::Tallies;
 use crate::run::{Capture, CaptureEvent};
 use crate::wire::{Link, Received, RunId, ToEngine, ToWarden};
 

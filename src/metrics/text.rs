@@ -97,9 +97,9 @@ impl Page<'_> {
         values: impl IntoIterator<Item = (&'v str, u64)>,
     ) -> fmt::Result {
         let mut metric = self.open(family)?;
-        values.into_iter().try_for_each(|(value, number)| {
-            metric.encode_family(&[(label, value)])?.encode_gauge(&number)
-        })
+        values
+            .into_iter()
+            .try_for_each(|(value, number)| metric.encode_family(&[(label, value)])?.encode_gauge(&number))
     }
 
     /// A counter for each value of one label.
@@ -132,12 +132,7 @@ impl Page<'_> {
     }
 
     /// A gauge of each job that has one.
-    fn values(
-        &mut self,
-        family: &Family,
-        jobs: &[JobReading],
-        of: impl Fn(&JobReading) -> Option<f64>,
-    ) -> fmt::Result {
+    fn values(&mut self, family: &Family, jobs: &[JobReading], of: impl Fn(&JobReading) -> Option<f64>) -> fmt::Result {
         let mut metric = self.open(family)?;
         for job in jobs {
             if let Some(value) = of(job) {
