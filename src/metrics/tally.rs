@@ -142,3 +142,117 @@ impl Tallies {
         self.jobs.get(name).cloned().unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::engine::Outcome;
+    use crate::engine::core::{Rule, Ticket};
+    use crate::wire::{Ended, Exit};
+
+    /// Jobs that are there, and the instant at which every program started.
+    struct There(Vec<JobName>, Timestamp);
+
+    impl Known for There {
+        fn is_job(&self, name: &JobName) -> bool {
+            self.0.contains(name)
+        }
+
+        fn started(&self, _: RunId) -> Option<Timestamp> {
+            Some(self.1)
+        }
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn name(text: &str) -> JobName {
+        JobName::parse(text).unwrap()
+    }
+
+    fn verdict(job: &str, fate: Fate) -> Fact {
+        Fact::Verdict { job: name(job), slot: at(9), oldest: at(1), fate }
+    }
+
+    fn ticket(slot: Option<Timestamp>) -> Ticket {
+        Ticket { run: RunId(1), slot, by: String::new() }
+    }
+
+    fn over(job: &str, took: Option<(i64, i64)>, outcome: Outcome) -> Fact {
+        let exit = Exit::Code(0);
+        let ended = |end| Ended { exit, at: at(end), user: Duration::ZERO, system: Duration::ZERO, max_rss: 0 };
+        Fact::Over(Record {
+            job: name(job),
+            ticket: ticket(None),
+            led: took.map(|(began, end)| (7, at(began), ended(end))),
+            log: None,
+            outcome,
+            booked: at(1_000),
+            volume: Default::default(),
+            left: 0,
+        })
+    }
+
+    fn success() -> Outcome {
+        Outcome::Exited { exit: Exit::Code(0), success: true }
+    }
+
+    #[test]
+    fn rows_count_as_many_slots_as_they_stand_for() {
+        let (mut tallies, known) = (Tallies::default(), There(vec![name("a")], at(0)));
+        for fate in [
+            Fate::Ran(RunId(1)),
+            Fate::Missed(5),
+            Fate::Paused(7),
+            Fate::Skipped(Rule::Overlap),
+            Fate::Missed(2),
+            Fate::Superseded,
+        ] {
+            tallies.hear(&verdict("a", fate), &known);
+        }
+        let slots = tallies.of(&name("a")).slots;
+        assert_eq!(["ran", "missed", "skipped", "superseded"].map(|word| slots.of(word)), [1, 7, 8, 1]);
+        assert_eq!(tallies.sums().slots, slots);
+    }
+
+    #[test]
+    fn what_is_gone_costs_nothing_and_still_counts_for_the_sum() {
+        let (mut tallies, known) = (Tallies::default(), There(vec![name("a")], at(0)));
+        for run in 0..1_000 {
+            tallies.hear(&over(&format!("gone{run}"), None, Outcome::Lost), &known);
+        }
+        tallies.hear(&over("a", Some((1, 3)), success()), &known);
+        assert_eq!((tallies.jobs.len(), tallies.sums().runs.of("lost")), (1, 1_000));
+        tallies.hear(&Fact::Retired(name("a")), &known);
+        assert_eq!((tallies.jobs.len(), tallies.sums().runs.of("success")), (0, 1));
+    }
+
+    #[test]
+    fn the_last_duration_is_of_a_program_and_the_last_success_of_a_success() {
+        let (mut tallies, known) = (Tallies::default(), There(vec![name("a")], at(0)));
+        let failure = || Outcome::Exited { exit: Exit::Code(1), success: false };
+        let mut hear = |took, outcome| {
+            tallies.hear(&over("a", took, outcome), &known);
+            let tally = tallies.of(&name("a"));
+            (tally.last_duration.map(|took| took.as_secs()), tally.last_success.map(Timestamp::as_second))
+        };
+        assert_eq!(hear(None, Outcome::Lost), (None, None));
+        assert_eq!(hear(Some((10, 13)), success()), (Some(3), Some(13)));
+        assert_eq!(hear(Some((20, 25)), failure()), (Some(5), Some(13)));
+        assert_eq!(hear(None, Outcome::Lost), (Some(5), Some(13)));
+        assert_eq!(hear(Some((30, 28)), success()), (Some(0), Some(28)), "the clock was set back meanwhile");
+        assert_eq!(tallies.sums().durations.iter().map(|(_, of)| of.count()).sum::<u64>(), 3);
+    }
+
+    #[test]
+    fn lateness_is_that_of_slots() {
+        let (mut tallies, known) = (Tallies::default(), There(Vec::new(), at(12)));
+        for slot in [Some(at(9)), None] {
+            tallies.hear(&Fact::Started { job: name("a"), ticket: ticket(slot), pid: 7 }, &known);
+        }
+        assert_eq!((tallies.sums().lateness.count(), tallies.sums().lateness.sum()), (1, 3.0));
+    }
+}

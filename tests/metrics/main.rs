@@ -113,12 +113,24 @@ fn numbers_agree_with_what_ran() {
     assert!((0.0..60.0).contains(&page.value("rotad_job_last_duration_seconds", &[("job", "bad")])));
     assert_eq!(page.value("rotad_conf_watch", &[("mode", "inotify")]), 1.0);
     assert_eq!(page.value("rotad_info", &[("version", env!("CARGO_PKG_VERSION"))]), 1.0);
+    for family in family::ALL {
+        let mine = page.samples.keys().filter(|(name, _)| name.strip_prefix(&family.shown()).is_some_and(is_part));
+        for (name, labels) in mine {
+            let labels: Vec<&str> = labels.keys().map(String::as_str).filter(|label| *label != "le").collect();
+            assert_eq!(labels, family.labels, "{name}");
+        }
+    }
     let families: Vec<String> = page.families.keys().cloned().collect();
     let mut known: Vec<String> = family::ALL.iter().map(|family| family.shown()).collect();
     known.iter_mut().for_each(|name| *name = name.trim_end_matches("_total").trim_end_matches("_info").to_owned());
     known.retain(|name| name != "rotad_beats");
     known.sort();
     assert_eq!(families, known, "those of beats where beats are sent");
+}
+
+/// What a histogram's samples are called beside its name.
+fn is_part(suffix: &str) -> bool {
+    ["", "_sum", "_count", "_bucket"].contains(&suffix)
 }
 
 #[test]
@@ -236,7 +248,10 @@ fn a_daemon_that_stops_is_alive_and_not_ready() {
 #[test]
 fn i119_beats_that_fail_are_told_and_the_daemon_is_ready_all_the_same() {
     let setup = Setup::new("").job("bad.yaml", "script: 'exit 1'\n");
-    let config = "bk_monitor_beat:\n  enable: true\n  beat_path: /bin/false\n  agent_address: /nowhere\n  custom_event: {bk_data_id: 1, access_token: t, report_type: agent, message_kind: event}\n  custom_metrics: {bk_data_id: 2, access_token: t, report_type: agent, message_kind: timeseries}\nip: 127.0.0.1\nbk_cloud_id: 0";
+    let config = "ip: 127.0.0.1\nbk_cloud_id: 0\nbk_biz_id: 404\nbk_monitor_beat:\n  beat_path: /bin/false\n  \
+        agent_address: /nowhere\n  custom_event: {bk_data_id: 1, access_token: t, report_type: agent, \
+        message_kind: event}\n  custom_metrics: {bk_data_id: 2, access_token: t, report_type: agent, \
+        message_kind: timeseries}\n";
     let daemon = setup.configure(config).start();
     assert_eq!(page(&daemon).find("rotad_beats_total", &[("result", "sent")]), Some(0.0), "{}", daemon.stderr());
     daemon.run("bad");
