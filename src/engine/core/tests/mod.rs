@@ -2,6 +2,7 @@
 
 mod death;
 mod errand;
+mod gauge;
 mod model;
 mod overlap;
 mod pause;
