@@ -332,7 +332,7 @@ fn it_is_disabled_or_has_no_schedule() {
     assert_eq!(view.ahead[0].text, "it is disabled since 2026-11-01 00:00:00");
     check("02:30:00", &known("command: /bin/true\n"), &Remembered::default(), "on-demand",
         "backup was not due at 2026-11-20 02:30:00: it has no schedule, it runs when asked to");
-    check("02:30:00", &known("command: /bin/true\nafter: [a, b]\n"), &Remembered::default(), "on-demand",
+    check("02:30:00", &known("command: /bin/true\nafter: {a: success, b: any}\n"), &Remembered::default(), "on-demand",
         "backup was not due at 2026-11-20 02:30:00: it has no schedule, it runs after a and b, or when asked to");
 }
 

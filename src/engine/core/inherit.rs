@@ -159,7 +159,7 @@ fn told(context: &Context, state: &AdoptState, now: Now) -> Option<Record> {
     let most = terms.retries.as_deref().map_or(1, |retries| retries.max.saturating_add(1));
     let next = retry.as_ref().map(|(_, at)| *at);
     let record = Record::blank(job.clone(), ticket.clone(), outcome, now.wall);
-    Some(Record { led, log: terms.log, next, most, ..record })
+    Some(Record { led, log: terms.log, hash: terms.hash, next, most, ..record })
 }
 
 /// What is left of a span that began at `since`, by the wall clock; all of it if that is in the future.

@@ -79,6 +79,8 @@ pub struct Record {
     pub volume: Volume,
     /// Processes that it left.
     pub left: u32,
+    /// Hash of the definition that it started from; 0 where none did.
+    pub hash: u64,
     /// When the run is attempted again; absent: it is over.
     pub next: Option<Timestamp>,
     /// Attempts that the run may have in all, by the definition that this one started from.
@@ -98,6 +100,7 @@ impl Record {
             booked,
             volume: Volume::default(),
             left: 0,
+            hash: 0,
             next: None,
             most,
         }

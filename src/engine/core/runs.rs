@@ -271,9 +271,9 @@ impl State {
         let again = next.map(|at| (run.ticket.again(self.next_run(now)), at));
         let home = (booking == Booking::Warden && again.is_some()).then(|| Box::new(run.context(&VecDeque::new())));
         let most = run.terms.retries.as_deref().map_or(1, |retries| retries.max.saturating_add(1));
-        let (log, booked) = (run.terms.log, now.wall);
+        let (log, hash, booked) = (run.terms.log, run.terms.hash, now.wall);
         let (job, ticket) = (run.job, run.ticket);
-        self.record(Record { job, ticket, led, log, outcome, booked, volume, left: 0, next, most });
+        self.record(Record { job, ticket, led, log, outcome, booked, volume, left: 0, hash, next, most });
         if let Some(going) = self.going.get_mut(&name) {
             going.runs.retain(|other| *other != id);
         }
