@@ -13,7 +13,7 @@ use super::outflow::{HEARTBEAT, Outflow};
 use super::record::{Lead, Record};
 use crate::engine::{Request, RunView};
 use crate::job::JobName;
-use crate::sink::{Following, Line, Lines, TailEvent, Tails};
+use crate::sink::{Following, Line, Lines, Tail, TailEvent, Tails};
 use crate::wire::RunId;
 
 /// A run's output is over a little before the run is booked: how long to wait before the engine is asked again, at first
@@ -26,23 +26,36 @@ pub struct Stream {
     of: Of,
     follow: bool,
     lines: Option<usize>,
+    from: Option<u64>,
 }
 
 #[derive(Debug)]
 enum Of {
     Run(RunId, JobName),
     Job(JobName, usize),
+    /// What the history has of a run that is forgotten.
+    Copy(Box<RunView>, Tail),
 }
 
 impl Stream {
     /// The output of one run.
     pub fn run(run: RunId, job: JobName, follow: bool) -> Self {
-        Self { of: Of::Run(run, job), follow, lines: None }
+        Self { of: Of::Run(run, job), follow, lines: None, from: None }
     }
 
     /// The output of the last `runs` runs of a job, and of those to come.
     pub fn job(job: JobName, follow: bool, runs: usize) -> Self {
-        Self { of: Of::Job(job, runs), follow, lines: None }
+        Self { of: Of::Job(job, runs), follow, lines: None, from: None }
+    }
+
+    /// The end of the output of a run that is over, as the history has it.
+    pub fn copy(view: RunView, tail: Tail) -> Self {
+        Self { of: Of::Copy(Box::new(view), tail), follow: false, lines: None, from: None }
+    }
+
+    /// Begin with this line of the run, counted from 1. Then `lines` counts from there.
+    pub fn from(self, from: Option<u64>) -> Self {
+        Self { from, ..self }
     }
 
     /// Of what is kept, at most the last `lines` of each run.
@@ -56,6 +69,7 @@ impl Stream {
             engine,
             out: Outflow::begin(out, chunked)?,
             most: self.lines.unwrap_or(usize::MAX),
+            from: self.from,
             ending: Vec::new(),
             patience: ASK_AGAIN.0,
             asked: Instant::now(),
@@ -63,6 +77,7 @@ impl Stream {
         match (self.of, self.follow) {
             (Of::Run(run, job), true) => writer.follow_run(tails, run, &job)?,
             (Of::Run(run, job), false) => writer.kept(tails, run, &job).map(drop)?,
+            (Of::Copy(view, tail), _) => writer.copy(*view, tail)?,
             (Of::Job(job, runs), true) => writer.follow_job(tails, &job, runs)?,
             (Of::Job(job, runs), false) => {
                 for run in last(tails.runs_of(&job), runs) {
@@ -79,6 +94,8 @@ struct Writer<'a, W> {
     out: Outflow<W>,
     /// Lines of each run, of those that are kept.
     most: usize,
+    /// The first line that is wanted.
+    from: Option<u64>,
     /// Runs whose output is over, and which are not yet booked.
     ending: Vec<RunId>,
     /// Until they are asked for again.
@@ -173,7 +190,25 @@ impl<W: Write> Writer<'_, W> {
         }
     }
 
-    fn lines(&mut self, run: RunId, skipped: u64, mut lines: Vec<Line>) -> io::Result<()> {
+    fn copy(&mut self, view: RunView, tail: Tail) -> io::Result<()> {
+        let run = RunId::parse(&view.run).unwrap_or(RunId(0));
+        self.out.record(&Record::Run { run: view.run.clone(), job: view.job.clone() })?;
+        self.lines(run, tail.skipped, tail.lines)?;
+        self.out.record(&Record::End { end: Box::new(view) })
+    }
+
+    fn lines(&mut self, run: RunId, mut skipped: u64, mut lines: Vec<Line>) -> io::Result<()> {
+        if let Some(before) = self.from.map(|from| from - 1) {
+            // Only what is wanted and no longer kept is told to be missing.
+            let unwanted = usize::try_from(before.saturating_sub(skipped)).unwrap_or(usize::MAX);
+            lines.drain(..unwanted.min(lines.len()));
+            lines.truncate(self.left(skipped, before));
+            skipped = skipped.saturating_sub(before);
+            if skipped > 0 {
+                self.out.record(&Record::Skipped { skipped, run: run.to_string() })?;
+            }
+            return lines.iter().try_for_each(|line| self.line(run, line));
+        }
         if lines.len() > self.most {
             // Who asks for the last lines knows that there are others.
             lines.drain(..lines.len() - self.most);
@@ -183,6 +218,12 @@ impl<W: Write> Writer<'_, W> {
             self.out.record(&Record::Skipped { skipped, run: run.to_string() })?;
         }
         lines.iter().try_for_each(|line| self.line(run, line))
+    }
+
+    /// How many lines are wanted of those that are kept, where they are counted from the one behind `before`.
+    fn left(&self, skipped: u64, before: u64) -> usize {
+        let missing = usize::try_from(skipped.saturating_sub(before)).unwrap_or(usize::MAX);
+        self.most.saturating_sub(missing)
     }
 
     fn line(&mut self, run: RunId, line: &Line) -> io::Result<()> {

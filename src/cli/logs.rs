@@ -186,7 +186,7 @@ impl Logs {
     }
 
     fn wanted(&self) -> Output {
-        Output { follow: self.follow, lines: self.lines }
+        Output { follow: self.follow, lines: self.lines, from: None }
     }
 
     /// What the daemon has: the first records, and those that come.

@@ -17,6 +17,7 @@ mod enable;
 mod exit;
 pub mod explanation;
 mod findings;
+mod history;
 mod import;
 mod journal;
 mod lint;
@@ -30,6 +31,7 @@ mod reload;
 mod run;
 pub mod schema;
 mod show;
+mod show_run;
 mod socket;
 mod status;
 mod stop;
@@ -37,6 +39,7 @@ mod table;
 mod term;
 mod version;
 mod when;
+mod why;
 
 use std::process::ExitCode;
 
@@ -68,11 +71,26 @@ enum Verb {
     /// is wrong or doubtful in files. The states are `armed`, `disabled`, `on demand` (it has no schedule) and `running`;
     /// `broken` is added when the job's file has an error and its last good definition stays live.
     List(list::List),
-    /// Everything that is known of one job
+    /// Everything that is known of one job, or of one run
     ///
-    /// State, command, user, schedule and next slot, the runs that go on, how the last one ended, what became of its
-    /// latest slots, and the findings of its file.
+    /// Of a job: state, command, user, schedule and next slot, the runs that go on, how the last one ended, what became of its
+    /// latest slots, and the findings of its file. Of a run, by its id: what began it, and each attempt with its times, what
+    /// it used, how it ended, the hash of its definition and the last lines that it printed, for as long as the history has it.
+    /// A word that is the name of a job is taken for it, whatever else it could be.
     Show(show::Show),
+    /// What became of slots and requests
+    ///
+    /// One line a run, with its outcome, how long it took, its id, and beside that what was not as planned; and in their places the
+    /// slots that did not run, with the reason, and how many where one line stands for a row of them. The newest is the last
+    /// line. Exit status 0, also where there is nothing to tell.
+    History(history::History),
+    /// Why a job ran at a time, or did not
+    ///
+    /// First one sentence that answers. Then what the job's schedule says of that time, field by field; then what else has to do
+    /// with it: the run and its attempts, the run that stood in its way, who paused it and until when, when the daemon or the
+    /// machine was not there, a file that is broken or was changed since. At last the next slot, and what stands in its way. What
+    /// the history does not know is said to be unknown. Exit status 0 when there is an answer, whatever it is.
+    Why(why::Why),
     /// When a schedule or a job is due next
     ///
     /// Also what changes of the clock do to it. A schedule is read as it is given and needs no daemon; that of a job is
@@ -180,6 +198,8 @@ pub fn main() -> ExitCode {
         Verb::Status(verb) => verb.run(&place),
         Verb::List(verb) => verb.run(&place),
         Verb::Show(verb) => verb.run(&place),
+        Verb::History(verb) => verb.run(&place),
+        Verb::Why(verb) => verb.run(&place),
         Verb::Run(verb) => verb.run(&place),
         Verb::Stop(verb) => verb.run(&place),
         Verb::Logs(verb) => verb.run(&place),

@@ -8,6 +8,7 @@ use super::socket::Place;
 use super::term::{Colour, Term, count, print, visible};
 use super::{Error, Exit, when};
 use crate::engine::StatusView;
+use crate::history::{HistoryView, State};
 
 /// Arguments of `rota status`.
 #[derive(Debug, clap::Args)]
@@ -56,6 +57,10 @@ pub fn text(term: &Term, status: &StatusView, now: Timestamp) -> String {
         let dropped = format!("{} bytes of output were not kept", status.output_dropped);
         line("output", &term.paint(Colour::Yellow, &dropped));
     }
+    if let Some(history) = &status.history {
+        let (words, colour) = history_words(history);
+        line("history", &term.paint(colour, &words));
+    }
     if let Some(beats) = &status.beats {
         let mut said = format!("{} sent", beats.sent);
         for (number, word) in [(beats.failed, "tries failed"), (beats.given_up, "given up"), (beats.dropped, "dropped")]
@@ -87,4 +92,20 @@ pub fn text(term: &Term, status: &StatusView, now: Timestamp) -> String {
     line("files", &term.paint(colour, &files));
     line("watch", &visible(&status.watch));
     text
+}
+
+fn history_words(history: &HistoryView) -> (String, Colour) {
+    let rows = count(usize::try_from(history.rows).unwrap_or(usize::MAX), "row");
+    let (mut words, mut colour) = match (history.state, &history.why) {
+        (State::Off, _) => ("none is kept".to_owned(), Colour::Plain),
+        (State::Opening, _) => ("is being opened".to_owned(), Colour::Plain),
+        (State::Open, _) => (rows, Colour::Plain),
+        (State::Failing, why) => (format!("fails: {}", visible(why.as_deref().unwrap_or_default())), Colour::Red),
+        (State::Refused, why) => (format!("refused: {}", visible(why.as_deref().unwrap_or_default())), Colour::Red),
+    };
+    if history.dropped > 0 {
+        words.push_str(&format!(", {} dropped", history.dropped));
+        colour = if colour == Colour::Red { colour } else { Colour::Yellow };
+    }
+    (words, colour)
 }

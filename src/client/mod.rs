@@ -23,6 +23,7 @@ mod crond;
 mod error;
 mod exchange;
 mod jobs;
+mod past;
 mod places;
 mod runs;
 
@@ -37,6 +38,7 @@ pub use crond::{Define, Row, RowJob, Selected};
 pub use error::{Error, Kind};
 pub use exchange::Records;
 pub use places::{SYSTEM, usual_socket};
+pub use past::{Part, why_path};
 pub use runs::Output;
 
 pub use crate::api::record::{LineRecord, Record};

@@ -34,6 +34,7 @@ impl Engine {
                 run.iter_mut().for_each(|run| self.count_output(run));
                 drop(reply.send(run));
             }
+            Request::Why(name, reply) => drop(reply.send(Ok(self.state.known(&name)))),
             Request::Files(reply) => drop(reply.send(Ok(self.state.show_files()))),
             Request::Start { name, by, reply } => {
                 let decided = self.state.start(&name, &by, self.now());

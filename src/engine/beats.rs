@@ -149,7 +149,7 @@ impl Engine {
 
     /// The daemon in a few numbers, beats among them.
     pub(super) fn show_status(&self) -> StatusView {
-        StatusView { beats: self.beating.view(), ..self.state.show_status() }
+        StatusView { history: Some(self.history.status()), beats: self.beating.view(), ..self.state.show_status() }
     }
 
     fn beat_failed(&mut self, record: &Record) {

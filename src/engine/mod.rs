@@ -27,6 +27,7 @@ mod opener;
 mod outbox;
 mod perform;
 mod ready;
+mod record;
 mod request;
 mod status;
 mod take;
@@ -51,7 +52,7 @@ pub use request::{
 };
 pub use tell::outcome_words;
 pub use view::{
-    BeatsView, ExplanationView, FileView, JobView, JournalView, Outcome, RunView, StatusView, Verdict, VerdictView,
+    BeatsView, ExplanationView, FileView, JobView, JournalView, Outcome, RunInFull, RunView, StatusView, Verdict, VerdictView,
 };
 
 /// Threads that may wait for slow disks at once.

@@ -46,6 +46,7 @@ impl Engine {
             facts.iter().for_each(|fact| self.tallies.hear(fact, &self.state));
             self.note(&facts);
             self.keep(&facts);
+            self.record(&facts);
             self.beat_facts(&facts);
             tell::tell(facts, &self.state, self.now().wall);
         }

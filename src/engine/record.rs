@@ -1,6 +1,6 @@
 //! From facts to rows of the history. The conversion is pure; handing the rows over never waits.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use jiff::Timestamp;
 
@@ -9,12 +9,16 @@ use super::ledger;
 use super::request::Pause;
 use super::turn::Engine;
 use super::view::{FileView, Outcome};
-use crate::history::{AttemptRow, DefinitionRow, FactKind, FactRow, Row, SlotRow, SlotVerdict, tail_text};
+use crate::history::{AttemptRow, DefinitionRow, FactKind, FactRow, Row, SlotRow, SlotVerdict, Tally, tail_text};
 use crate::job::{Job, JobName, Severity};
 use crate::sink::Tails;
+use crate::why::schedule_words;
 
 /// More definitions than this that are armed at once are noted when they first have something to be noted of.
 const AT_ONCE: usize = 1_000;
+
+/// What the history knew of each job when it was opened.
+pub type Tallies = BTreeMap<JobName, Tally>;
 
 /// What the history is told, and what it was told already.
 #[derive(Debug)]
@@ -106,12 +110,8 @@ fn slot_row(job: &JobName, slot: Timestamp, oldest: Timestamp, fate: Fate, by: S
 
 /// Its schedule, for people and for whoever asks why: see [`crate::why`].
 fn armed_row(job: &Job, changed: bool, now: Timestamp) -> Row {
-    let code = match (job.enable, changed) {
-        (false, _) => "disabled",
-        (true, true) => "changed",
-        (true, false) => "armed",
-    };
-    let text = job.schedule.as_ref().map(|schedule| schedule.text().to_owned()).unwrap_or_default();
+    let code = if changed { "changed" } else { "armed" };
+    let text = if job.enable { schedule_words(job.schedule.as_ref()) } else { String::new() };
     Row::Fact(FactRow { text, ..noted(FactKind::Armed, Some(&job.name), code, now) })
 }
 
@@ -154,6 +154,18 @@ impl Engine {
         let now = self.now().wall;
         let rows = self.recorder.rows(facts, &self.state, &self.capture.tails(), now, self.ready);
         rows.into_iter().for_each(|row| self.history.note(row));
+    }
+
+    /// The history is open, and tells what it knew; `None`: it cannot be opened now, or none is kept. Nothing is decided by
+    /// it.
+    pub(super) fn take_tallies(&mut self, tallies: Option<Tallies>) -> bool {
+        tracing::debug!(code = "history", "{} jobs are known to the history", tallies.map_or(0, |tallies| tallies.len()));
+        true
+    }
+
+    /// The end: what was noted is written down, if the disk takes it.
+    pub(super) fn close_history(&self) {
+        self.history.close();
     }
 
     /// Runs that ended with an earlier warden.

@@ -21,6 +21,7 @@ use super::keep::Keeper;
 use super::ledger::{Cut, Ledger};
 use super::opener::{Ask, Asked, WardenOpener};
 use super::outbox::Outbox;
+use super::record::{Recorder, Tallies};
 use super::request::Request;
 use super::status::Status;
 use super::timer::Alarm;
@@ -28,6 +29,7 @@ use super::{Broken, ready};
 use crate::api;
 use crate::conf::{self, Command, Commands, Config, Opened, Policy, Trust, Update};
 use crate::metrics::Tallies;
+use crate::history::History;
 use crate::run::{Capture, CaptureEvent};
 use crate::wire::{Link, Received, RunId, ToEngine, ToWarden};
 
@@ -63,6 +65,8 @@ pub struct Engine {
     ports: mpsc::UnboundedSender<OwnedFd>,
     pub(super) beating: Beating,
     pub(super) keeper: Keeper,
+    pub(super) history: History,
+    pub(super) recorder: Recorder,
     /// What monitors want counted.
     pub(super) tallies: Tallies,
     status: Status,
@@ -93,6 +97,7 @@ struct Inbox {
     requests: mpsc::Receiver<Request>,
     asks: mpsc::UnboundedReceiver<Ask>,
     prepared: mpsc::UnboundedReceiver<Event>,
+    known: mpsc::UnboundedReceiver<Option<Tallies>>,
 }
 
 /// What a turn begins with.
@@ -104,6 +109,7 @@ enum Happened {
     Asked(Box<Request>),
     Open(Ask),
     Prepared(Event),
+    Known(Option<Tallies>),
     Time,
 }
 
@@ -126,7 +132,10 @@ impl Engine {
         let (commands, _) = conf::watch(opener.clone(), policy, updates).map_err(started("watching conf.d"))?;
         let (ports, ports_in) = mpsc::unbounded_channel();
         port.into_iter().for_each(|port| drop(ports.send(port)));
-        if let Err(error) = api::serve(listener, ports_in, &config, requests, capture.tails()) {
+        let (known, known_in) = mpsc::unbounded_channel();
+        let ready = Box::new(move |tallies| known.send(tallies).unwrap_or_default());
+        let history = History::start(&config.state_dir, config.history.as_ref(), ready);
+        if let Err(error) = api::serve(listener, ports_in, &config, requests, capture.tails(), history.clone()) {
             // Jobs run without it (G102).
             tracing::error!(code = "endpoint", "the HTTP endpoint does not run: {error}");
         }
@@ -176,6 +185,7 @@ impl Engine {
                 requests: requests_in,
                 asks: asks_in,
                 prepared: prepared_in,
+                known: known_in,
             },
             early: Vec::new(),
             boot: boot.is_fresh().then_some(boot),
@@ -207,12 +217,14 @@ impl Engine {
                 Happened::Asked(request) => self.hear_request(*request)?,
                 Happened::Open(ask) => self.pass_on(ask)?,
                 Happened::Prepared(event) => self.step(event)?,
+                Happened::Known(tallies) => self.take_tallies(tallies),
                 Happened::Time => true,
             };
             if !goes_on {
                 // All is over, or another engine takes over: whoever outlives its warden does so only up to here.
                 self.outbox.flush().map_err(Broken::Link)?;
                 self.ledger.close();
+                self.close_history();
                 return Ok(());
             }
             self.step(Event::Wake)?;
@@ -245,6 +257,7 @@ impl Engine {
             Some(request) = self.inbox.requests.recv(), if self.early.len() < EARLY => Happened::Asked(Box::new(request)),
             Some(ask) = self.inbox.asks.recv() => Happened::Open(ask),
             Some(event) = self.inbox.prepared.recv() => Happened::Prepared(event),
+            Some(tallies) = self.inbox.known.recv() => Happened::Known(tallies),
             () = self.alarm.wait() => Happened::Time,
             () = sleep => Happened::Time,
         }

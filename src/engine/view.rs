@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::request::Pause;
+use crate::history::{AttemptView, HistoryView};
 use crate::job::{JobName, LogTarget, OnOverlap};
 use crate::schedule::Dst;
 use crate::wire::{Exit, Failure, Stream};
@@ -133,6 +134,17 @@ pub struct RunView {
     pub left_behind: u32,
 }
 
+/// A run with all that is known of its attempts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunInFull {
+    /// The run, as its last attempt stands for it; as an earlier one does, where that was asked for.
+    #[serde(flatten)]
+    pub run: RunView,
+    /// The attempts that are over and in the history, first to last, each with the last lines of its output.
+    #[serde(default)]
+    pub ended_attempts: Vec<AttemptView>,
+}
+
 /// A job and what is going on with it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobView {
@@ -223,6 +235,9 @@ pub struct StatusView {
     pub output_dropped: u64,
     /// How `conf.d` is watched: `inotify`, or `polling` with the reason.
     pub watch: String,
+    /// How the history is kept.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub history: Option<HistoryView>,
     /// How beats go out; absent where none are configured.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub beats: Option<BeatsView>,

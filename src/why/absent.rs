@@ -71,10 +71,10 @@ impl Case<'_> {
             };
             return Told::new("changed", sentence).fact(changed);
         }
-        if past.trouble.is_none() && past.begins.is_none_or(|begins| begins <= at) {
-            // Facts of a job are kept as long as it has rows; none before the instant means that there was no job.
-            let first = past.happened.iter().find(|what| what.kind == "armed");
-            let first = first.map_or(standing.since, |first| first.at.min(standing.since));
+        // A name that was new when it was armed had no job before.
+        let first = past.happened.iter().find(|what| what.kind == "armed").filter(|first| first.code == "armed");
+        if let Some(first) = first {
+            let first = first.at.min(standing.since);
             let when = self.clock.full(first);
             let sentence = format!("there was no job {name} at {then}: it is known since {when}");
             return Told::new("new", sentence).fact(WhyFact::new("new", format!("known since {when}")).time(first, None));
@@ -127,7 +127,7 @@ impl Case<'_> {
         }
         let at = self.asked.at;
         match (&past.trouble, past.begins) {
-            (Some(trouble), _) => self.unknown(&format!("it was due, and the history cannot be asked: {trouble}")),
+            (Some(trouble), _) => self.unknown(&format!("it was due, and {trouble}")),
             (None, Some(begins)) if begins > at => {
                 self.unknown(&format!("it was due, and the history begins at {}", self.clock.full(begins)))
             }
@@ -148,7 +148,7 @@ impl Case<'_> {
         let told = Told::new("unknown", sentence);
         match &self.asked.past.trouble {
             Some(trouble) => {
-                told.fact(WhyFact::new("no-history", format!("the history cannot be asked: {trouble}")))
+                told.fact(WhyFact::new("no-history", trouble.clone()))
             }
             None => told,
         }

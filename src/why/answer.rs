@@ -194,7 +194,7 @@ impl Case<'_> {
             WhyFact::new("edited", text).time(what.at, None).by(&what.by)
         }));
         if let Some(trouble) = past.trouble.as_ref().filter(|_| !has(&told, "no-history")) {
-            told = told.fact(WhyFact::new("no-history", format!("the history cannot be asked: {trouble}")));
+            told = told.fact(WhyFact::new("no-history", trouble.clone()));
         }
         told
     }

@@ -14,6 +14,7 @@ mod ahead;
 mod answer;
 mod booked;
 mod known;
+mod recall;
 mod remembered;
 mod view;
 mod words;
@@ -23,5 +24,6 @@ mod tests;
 
 pub use answer::{Asked, answer};
 pub use known::{Known, Standing};
+pub use recall::{recall, schedule_words};
 pub use remembered::{Attempt, Happened, Remembered, Row, Then};
 pub use view::{WhyFact, WhyView};

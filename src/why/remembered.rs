@@ -7,11 +7,11 @@ use crate::wire::RunId;
 /// What the history remembers of a job around an instant.
 #[derive(Debug, Clone, Default)]
 pub struct Remembered {
-    /// Why it cannot be asked; then nothing else is here.
+    /// A sentence why it cannot be asked; then nothing else is here.
     pub trouble: Option<String>,
-    /// Rows before this instant are no longer kept; absent: nothing was ever taken away.
+    /// The first thing that it has, where that is after the instant.
     pub begins: Option<Timestamp>,
-    /// Rows that it had no room for since the engine started.
+    /// Rows that were lost at that time.
     pub dropped: u64,
     /// The row of the slot that is asked about.
     pub row: Option<Row>,

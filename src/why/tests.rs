@@ -312,13 +312,13 @@ fn it_did_not_exist_yet() {
     let mut past = Remembered { happened: vec![happened("armed", "armed", "08:00:01", None)], ..Remembered::default() };
     check("02:30:00", &known, &past, "new",
         "there was no job backup at 2026-11-20 02:30:00: it is known since 2026-11-20 08:00:00");
-    past.begins = Some(at("07:00:00"));
+    past.happened[0].code = "changed".into();
     check("02:30:00", &known, &past, "unknown",
         "what became of backup at 2026-11-20 02:30:00 is not known: its definition stands only since 2026-11-20 08:00:00");
-    let trouble = Remembered { trouble: Some("a newer rotad has written it".into()), ..Remembered::default() };
+    let trouble = Remembered { trouble: Some("the history cannot be read: a newer rotad has written it".into()), ..Remembered::default() };
     let view = check("02:30:00", &known, &trouble, "unknown",
         "what became of backup at 2026-11-20 02:30:00 is not known: its definition stands only since 2026-11-20 08:00:00");
-    assert_eq!(view.facts[0].text, "the history cannot be asked: a newer rotad has written it");
+    assert_eq!(view.facts[0].text, "the history cannot be read: a newer rotad has written it");
 }
 
 #[test]
@@ -380,8 +380,8 @@ fn it_is_gone() {
 fn nobody_knows() {
     let known = known(DAILY);
     let unknown = |why: &str| format!("what became of backup at 2026-11-20 02:30:00 is not known: it was due, and {why}");
-    let past = Remembered { trouble: Some("disk I/O error".into()), ..Remembered::default() };
-    let view = check("02:30:00", &known, &past, "unknown", &unknown("the history cannot be asked: disk I/O error"));
+    let past = Remembered { trouble: Some("the history cannot be read: disk I/O error".into()), ..Remembered::default() };
+    let view = check("02:30:00", &known, &past, "unknown", &unknown("the history cannot be read: disk I/O error"));
     assert_eq!(codes(&view), ["no-history"]);
     let past = Remembered { begins: Some(at("05:00:00")), ..Remembered::default() };
     check("02:30:00", &known, &past, "unknown", &unknown("the history begins at 2026-11-20 05:00:00"));

@@ -39,6 +39,7 @@ impl State {
             outcomes: self.past.outcomes.iter().map(|(word, count)| ((*word).into(), *count)).collect(),
             output_dropped: self.past.dropped,
             watch: self.watch.clone(),
+            history: None,
             beats: None,
             stopping: self.stopping.is_some(),
             journal: self.setting.journal.clone(),
@@ -113,6 +114,16 @@ impl State {
             Some((job, ticket)) => Ok(blank(ticket, job, "waiting")),
             None => Err(no_such_run(id)),
         }
+    }
+
+    /// What a file has to say.
+    pub fn file(&self, file: &str) -> Option<&FileView> {
+        self.files.get(file)
+    }
+
+    /// Every job's name.
+    pub fn names(&self) -> impl Iterator<Item = &JobName> {
+        self.jobs.iter().map(|(name, _)| name)
     }
 
     /// Files that have something to say.
