@@ -149,7 +149,7 @@ mod tests {
 
     use super::*;
     use crate::engine::Outcome;
-    use crate::engine::core::{Rule, Ticket};
+    use crate::engine::core::{Rule, Ticket, Trigger};
     use crate::wire::{Ended, Exit};
 
     /// Jobs that are there, and the instant at which every program started.
@@ -178,7 +178,7 @@ mod tests {
     }
 
     fn ticket(slot: Option<Timestamp>) -> Ticket {
-        Ticket { run: RunId(1), slot, by: String::new() }
+        Ticket::first(RunId(1), slot, Trigger::Schedule, String::new())
     }
 
     fn over(job: &str, took: Option<(i64, i64)>, outcome: Outcome) -> Fact {
