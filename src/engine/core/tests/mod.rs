@@ -45,6 +45,7 @@ pub fn job(text: &str, schedule: &str, on_overlap: OnOverlap) -> Job {
         creator: String::new(),
         program: Program::Exec { command: "/bin/true".into(), args: vec![] },
         schedule,
+        when_done: crate::job::WhenDone::Keep,
         on_overlap,
         timeout: None,
         stop_signal: 15,
