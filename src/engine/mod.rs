@@ -50,7 +50,9 @@ pub use request::{
     Beat, Change, Condition, Edit, Edited, Entry, Keys, Pause, Readiness, Refusal, Reply, Request, Text,
 };
 pub use tell::outcome_words;
-pub use view::{BeatsView, FileView, JobView, JournalView, Outcome, RunView, StatusView, Verdict, VerdictView};
+pub use view::{
+    BeatsView, ExplanationView, FileView, JobView, JournalView, Outcome, RunView, StatusView, Verdict, VerdictView,
+};
 
 /// Threads that may wait for slow disks at once.
 const SLOW_THREADS: usize = 32;

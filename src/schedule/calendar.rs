@@ -52,6 +52,11 @@ pub(super) enum Seconds {
 }
 
 impl Seconds {
+    /// Is this microsecond of the minute one of them?
+    pub(super) fn has(&self, micros: i64) -> bool {
+        self.at_or_after(micros) == Some(micros)
+    }
+
     fn at_or_after(&self, micros: i64) -> Option<i64> {
         match self {
             Seconds::Whole(set) => {
@@ -90,6 +95,11 @@ impl Calendar {
     pub(super) fn new(minutes: Set, hours: Set, days: &[Days], seconds: Seconds, years: Years) -> Option<Calendar> {
         let some = !minutes.is_empty() && !hours.is_empty();
         some.then(|| Calendar { minutes, hours, days: days.into(), seconds, years })
+    }
+
+    /// The hours of the day in which it is ever due.
+    pub(super) fn hours(&self) -> Set {
+        self.hours
     }
 
     /// The year after which a search that begins at `from` gives up.

@@ -85,6 +85,7 @@ fn job(text: &str) -> JobView {
         pause: None,
         schedule: Some("0 3 * * *".into()),
         dialect: Some("vixie".into()),
+        dst: None,
         timezone: Some("Europe/Berlin".into()),
         next: Some(Timestamp::now() + SignedDuration::from_secs(290)),
         command: vec!["/usr/bin/backup".into(), "--all data".into()],
