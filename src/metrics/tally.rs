@@ -86,7 +86,8 @@ impl Tallies {
                 self.sums.slots.add(word, count);
                 self.job(job, known, |tally| tally.slots.add(word, count));
             }
-            Fact::Started { ticket, .. } => {
+            // A later attempt is not late: it was not to start before.
+            Fact::Started { ticket, .. } if ticket.attempt == 1 => {
                 if let (Some(slot), Some(at)) = (ticket.slot, known.started(ticket.run)) {
                     self.sums.lateness.add(at.duration_since(slot).as_secs_f64());
                 }
@@ -250,8 +251,8 @@ mod tests {
     #[test]
     fn lateness_is_that_of_slots() {
         let (mut tallies, known) = (Tallies::default(), There(Vec::new(), at(12)));
-        for slot in [Some(at(9)), None] {
-            tallies.hear(&Fact::Started { job: name("a"), ticket: ticket(slot), pid: 7 }, &known);
+        for ticket in [ticket(Some(at(9))), ticket(None), ticket(Some(at(9))).again(RunId(2))] {
+            tallies.hear(&Fact::Started { job: name("a"), ticket, pid: 7 }, &known);
         }
         assert_eq!((tallies.sums().lateness.count(), tallies.sums().lateness.sum()), (1, 3.0));
     }
