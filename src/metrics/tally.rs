@@ -86,7 +86,8 @@ impl Tallies {
                 self.sums.slots.add(word, count);
                 self.job(job, known, |tally| tally.slots.add(word, count));
             }
-            Fact::Started { ticket, .. } => {
+            // A later attempt is not late: it was not to start before.
+            Fact::Started { ticket, .. } if ticket.attempt == 1 => {
                 if let (Some(slot), Some(at)) = (ticket.slot, known.started(ticket.run)) {
                     self.sums.lateness.add(at.duration_since(slot).as_secs_f64());
                 }
@@ -149,7 +150,7 @@ mod tests {
 
     use super::*;
     use crate::engine::Outcome;
-    use crate::engine::core::{Rule, Ticket};
+    use crate::engine::core::{Rule, Ticket, Trigger};
     use crate::wire::{Ended, Exit};
 
     /// Jobs that are there, and the instant at which every program started.
@@ -178,14 +179,22 @@ mod tests {
     }
 
     fn ticket(slot: Option<Timestamp>) -> Ticket {
-        Ticket::first(RunId(1), slot, crate::engine::core::Trigger::Schedule, String::new())
+        Ticket::first(RunId(1), slot, Trigger::Schedule, String::new())
     }
 
     fn over(job: &str, took: Option<(i64, i64)>, outcome: Outcome) -> Fact {
         let exit = Exit::Code(0);
         let ended = |end| Ended { exit, at: at(end), user: Duration::ZERO, system: Duration::ZERO, max_rss: 0 };
-        let led = took.map(|(began, end)| (7, at(began), ended(end)));
-        Fact::Over(Record { led, ..Record::blank(name(job), ticket(None), outcome, at(1_000)) })
+        Fact::Over(Record {
+            job: name(job),
+            ticket: ticket(None),
+            led: took.map(|(began, end)| (7, at(began), ended(end))),
+            log: None,
+            outcome,
+            booked: at(1_000),
+            volume: Default::default(),
+            left: 0,
+        })
     }
 
     fn success() -> Outcome {
@@ -242,8 +251,8 @@ mod tests {
     #[test]
     fn lateness_is_that_of_slots() {
         let (mut tallies, known) = (Tallies::default(), There(Vec::new(), at(12)));
-        for slot in [Some(at(9)), None] {
-            tallies.hear(&Fact::Started { job: name("a"), ticket: ticket(slot), pid: 7 }, &known);
+        for ticket in [ticket(Some(at(9))), ticket(None), ticket(Some(at(9))).again(RunId(2))] {
+            tallies.hear(&Fact::Started { job: name("a"), ticket, pid: 7 }, &known);
         }
         assert_eq!((tallies.sums().lateness.count(), tallies.sums().lateness.sum()), (1, 3.0));
     }
