@@ -83,6 +83,8 @@ impl Engine {
     pub(super) fn run_label(&self, label: &Label) -> RunLabel {
         RunLabel {
             run: label.run,
+            of: label.of,
+            attempt: label.attempt,
             job: label.job.clone(),
             target: label.log.unwrap_or(self.config.log.target),
             output_limit: label.output_limit,
