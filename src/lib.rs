@@ -18,6 +18,7 @@ pub mod warden;
 pub mod wire;
 pub mod sink;
 pub mod metrics;
+pub mod history;
 pub mod beat;
 pub mod why;
 pub mod api;

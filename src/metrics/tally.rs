@@ -185,16 +185,8 @@ mod tests {
     fn over(job: &str, took: Option<(i64, i64)>, outcome: Outcome) -> Fact {
         let exit = Exit::Code(0);
         let ended = |end| Ended { exit, at: at(end), user: Duration::ZERO, system: Duration::ZERO, max_rss: 0 };
-        Fact::Over(Record {
-            job: name(job),
-            ticket: ticket(None),
-            led: took.map(|(began, end)| (7, at(began), ended(end))),
-            log: None,
-            outcome,
-            booked: at(1_000),
-            volume: Default::default(),
-            left: 0,
-        })
+        let led = took.map(|(began, end)| (7, at(began), ended(end)));
+        Fact::Over(Record { led, ..Record::blank(name(job), ticket(None), outcome, at(1_000)) })
     }
 
     fn success() -> Outcome {
