@@ -18,7 +18,7 @@ use crate::why::schedule_words;
 const AT_ONCE: usize = 1_000;
 
 /// What the history knew of each job when it was opened.
-pub type Tallies = BTreeMap<JobName, Tally>;
+pub type Pasts = BTreeMap<JobName, Tally>;
 
 /// What the history is told, and what it was told already.
 #[derive(Debug)]
@@ -158,8 +158,8 @@ impl Engine {
 
     /// The history is open, and tells what it knew; `None`: it cannot be opened now, or none is kept. Nothing is decided by
     /// it.
-    pub(super) fn take_tallies(&mut self, tallies: Option<Tallies>) -> bool {
-        tracing::debug!(code = "history", "{} jobs are known to the history", tallies.map_or(0, |tallies| tallies.len()));
+    pub(super) fn take_pasts(&mut self, pasts: Option<Pasts>) -> bool {
+        tracing::debug!(code = "history", "{} jobs are known to the history", pasts.map_or(0, |pasts| pasts.len()));
         true
     }
 

@@ -21,7 +21,7 @@ use super::keep::Keeper;
 use super::ledger::{Cut, Ledger};
 use super::opener::{Ask, Asked, WardenOpener};
 use super::outbox::Outbox;
-use super::record::{Recorder, Tallies};
+use super::record::{Pasts, Recorder};
 use super::request::Request;
 use super::status::Status;
 use super::timer::Alarm;
@@ -97,7 +97,7 @@ struct Inbox {
     requests: mpsc::Receiver<Request>,
     asks: mpsc::UnboundedReceiver<Ask>,
     prepared: mpsc::UnboundedReceiver<Event>,
-    known: mpsc::UnboundedReceiver<Option<Tallies>>,
+    pasts: mpsc::UnboundedReceiver<Option<Pasts>>,
 }
 
 /// What a turn begins with.
@@ -109,7 +109,7 @@ enum Happened {
     Asked(Box<Request>),
     Open(Ask),
     Prepared(Event),
-    Known(Option<Tallies>),
+    Pasts(Option<Pasts>),
     Time,
 }
 
@@ -132,7 +132,7 @@ impl Engine {
         let (commands, _) = conf::watch(opener.clone(), policy, updates).map_err(started("watching conf.d"))?;
         let (ports, ports_in) = mpsc::unbounded_channel();
         port.into_iter().for_each(|port| drop(ports.send(port)));
-        let (known, known_in) = mpsc::unbounded_channel();
+        let (known, pasts_in) = mpsc::unbounded_channel();
         let ready = Box::new(move |tallies| known.send(tallies).unwrap_or_default());
         let history = History::start(&config.state_dir, config.history.as_ref(), ready);
         if let Err(error) = api::serve(listener, ports_in, &config, requests, capture.tails(), history.clone()) {
@@ -171,6 +171,8 @@ impl Engine {
             quit: None,
             commands,
             keeper,
+            recorder: Recorder::new(history.tail()),
+            history,
             tallies: Tallies::default(),
             ports,
             status: Status::default(),
@@ -185,7 +187,7 @@ impl Engine {
                 requests: requests_in,
                 asks: asks_in,
                 prepared: prepared_in,
-                known: known_in,
+                pasts: pasts_in,
             },
             early: Vec::new(),
             boot: boot.is_fresh().then_some(boot),
@@ -217,7 +219,7 @@ impl Engine {
                 Happened::Asked(request) => self.hear_request(*request)?,
                 Happened::Open(ask) => self.pass_on(ask)?,
                 Happened::Prepared(event) => self.step(event)?,
-                Happened::Known(tallies) => self.take_tallies(tallies),
+                Happened::Pasts(pasts) => self.take_pasts(pasts),
                 Happened::Time => true,
             };
             if !goes_on {
@@ -257,7 +259,7 @@ impl Engine {
             Some(request) = self.inbox.requests.recv(), if self.early.len() < EARLY => Happened::Asked(Box::new(request)),
             Some(ask) = self.inbox.asks.recv() => Happened::Open(ask),
             Some(event) = self.inbox.prepared.recv() => Happened::Prepared(event),
-            Some(tallies) = self.inbox.known.recv() => Happened::Known(tallies),
+            Some(pasts) = self.inbox.pasts.recv() => Happened::Pasts(pasts),
             () = self.alarm.wait() => Happened::Time,
             () = sleep => Happened::Time,
         }
@@ -339,7 +341,7 @@ impl Engine {
 
     /// What waits, by queue.
     pub(super) fn queues(&self, errands: u64) -> Vec<(&'static str, u64)> {
-        let Inbox { updates, capture, requests, asks, prepared } = &self.inbox;
+        let Inbox { updates, capture, requests, asks, prepared, .. } = &self.inbox;
         vec![
             ("errands", errands),
             ("requests", (requests.len() + self.early.len()) as u64),
@@ -347,6 +349,7 @@ impl Engine {
             ("output", capture.len() as u64),
             ("files", (asks.len() + prepared.len()) as u64),
             ("warden", self.outbox.len() as u64),
+            ("history", self.history.status().waiting as u64),
         ]
     }
 
