@@ -72,8 +72,13 @@ pub fn serve(
 ) -> io::Result<()> {
     let (server, door) = open()?;
     let door = Arc::new(RwLock::new(door));
-    let endpoint =
-        Arc::new(Endpoint { engine: Engine::new(requests), tails, places: Places::of(config), held: Held::new(), history });
+    let endpoint = Arc::new(Endpoint {
+        engine: Engine::new(requests),
+        tails,
+        places: Places::of(config),
+        held: Held::new(),
+        history,
+    });
     Gate::new(Admission::new(Names::of(config)), Arc::clone(&door)).start(unix, ports)?;
     thread::Builder::new().name("api".into()).spawn(move || {
         let mut server = server;

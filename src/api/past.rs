@@ -8,7 +8,9 @@ use super::answer::{Answer, Problem};
 use super::ask::Engine;
 use super::route::Filter;
 use crate::engine::{JobView, Request, RunInFull, RunView};
-use crate::history::{self, AttemptRow, AttemptView, Cursor, EntryView, History, PageView, PastRunView, PastSlotView, Unanswered};
+use crate::history::{
+    self, AttemptRow, AttemptView, Cursor, EntryView, History, PageView, PastRunView, PastSlotView, Unanswered,
+};
 use crate::job::JobName;
 use crate::sink::{Line, Tail};
 use crate::why::{Asked, Known, Remembered, WhyView, answer, recall};
@@ -161,7 +163,13 @@ fn instant(known: &Known, history: &History, at: Option<Timestamp>, now: Timesta
             // What was due before the definition was there is none of its slots.
             let due = due.filter(|due| schedule.is_some_and(|(_, armed)| *due > armed.since));
             let due = due.filter(|due| *due <= known.decided);
-            booked.chain(fresh).chain(due).filter(|slot| *slot <= now).max().or(known.armed.as_ref().and_then(|armed| armed.next)).unwrap_or(now)
+            booked
+                .chain(fresh)
+                .chain(due)
+                .filter(|slot| *slot <= now)
+                .max()
+                .or(known.armed.as_ref().and_then(|armed| armed.next))
+                .unwrap_or(now)
         }
     }
 }

@@ -233,7 +233,7 @@ pub const ROUTES: [Route; 23] = [
             })
         },
     ),
-    ask("/runs/ID", &[], "Run", "one run", |given| Ok(Call::Run(given.run()?))),
+    ask("/runs/ID", &[], "RunInFull", "one run, with its attempts", |given| Ok(Call::Run(given.run()?))),
     wish("/runs/ID/stop", &[], "Stopping", "stop one run", |given| Ok(Call::StopRun(given.run()?))),
     ask(
         "/runs/ID/output",

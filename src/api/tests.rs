@@ -76,6 +76,10 @@ fn job_view() -> JobView {
     }
 }
 
+fn no_history() -> crate::history::History {
+    crate::history::History::start(std::path::Path::new("/"), None, Box::new(|_| ()))
+}
+
 impl Endpoint {
     fn start() -> Endpoint {
         let directory = tempfile::tempdir().unwrap();
@@ -85,7 +89,7 @@ impl Endpoint {
         let tails = Tails::default();
         let (_, ports) = mpsc::unbounded_channel();
         let config = crate::conf::Config::first_look().unwrap();
-        super::serve(listener.into(), ports, &config, requests, tails.clone()).unwrap();
+        super::serve(listener.into(), ports, &config, requests, tails.clone(), no_history()).unwrap();
         let over: Arc<Mutex<Vec<RunId>>> = Arc::default();
         let (known, feed) = (Arc::clone(&over), tails.clone());
         thread::spawn(move || {

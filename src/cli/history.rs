@@ -100,7 +100,14 @@ fn of_run(run: &PastRunView, now: Timestamp) -> [Cell; 6] {
     let took = started.map_or_else(|| "-".into(), |started| when::length(last.ended.duration_since(started)));
     let time = when::local(last.slot.or(started).unwrap_or(last.ended), now);
     let (words, colour) = result(&last.outcome);
-    [plain(time), plain(last.job.to_string()), (words, colour), plain(took), plain(visible(&last.run)), plain(note(run, now))]
+    [
+        plain(time),
+        plain(last.job.to_string()),
+        (words, colour),
+        plain(took),
+        plain(visible(&last.run)),
+        plain(note(run, now)),
+    ]
 }
 
 /// Why it could not start is a sentence, and too long for a column.

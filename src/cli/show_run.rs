@@ -108,7 +108,7 @@ mod tests {
                 "slot": "2026-11-20T02:30:00Z", "trigger": "schedule", "definition": "00000000000000ff",
                 "started": "2026-11-20T02:30:00Z", "ended": "2026-11-20T02:30:09Z", {outcome}, "cpu_seconds": 0.5,
                 "max_rss_kib": 1500, "output_bytes": {{}}, "output_dropped": 0, "left_behind": 0,
-                "tail": "one\\n\\u001b[2J\\n"}}"#
+                "tail": "one\n\u001b[2J\n"}}"#
             )
         };
         let run = r#""run": "0000000000007", "attempt": 2, "attempts": 2, "job": "backup", "slot": "2026-11-20T02:30:00Z",

@@ -37,8 +37,8 @@ pub use answers::{FileFindings, FindingView, PlaceView};
 pub use crond::{Define, Row, RowJob, Selected};
 pub use error::{Error, Kind};
 pub use exchange::Records;
-pub use places::{SYSTEM, usual_socket};
 pub use past::{Part, why_path};
+pub use places::{SYSTEM, usual_socket};
 pub use runs::Output;
 
 pub use crate::api::record::{LineRecord, Record};

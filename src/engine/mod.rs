@@ -52,7 +52,8 @@ pub use request::{
 };
 pub use tell::outcome_words;
 pub use view::{
-    BeatsView, ExplanationView, FileView, JobView, JournalView, Outcome, RunInFull, RunView, StatusView, Verdict, VerdictView,
+    BeatsView, ExplanationView, FileView, JobView, JournalView, Outcome, RunInFull, RunView, StatusView, Verdict,
+    VerdictView,
 };
 
 /// Threads that may wait for slow disks at once.

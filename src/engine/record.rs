@@ -117,6 +117,9 @@ fn armed_row(job: &Job, changed: bool, now: Timestamp) -> Row {
 
 fn event(fact: &Fact, now: Timestamp) -> Option<Row> {
     let row = match fact {
+        Fact::RetryDropped { job, of, why } => {
+            FactRow { text: of.to_string(), ..noted(FactKind::Retry, Some(job), why.code(), now) }
+        }
         Fact::Retired(job) => noted(FactKind::Retired, Some(job), "", now),
         Fact::Paused { job, pause } => paused(FactKind::Paused, Some(job), pause),
         Fact::Resumed { job, .. } => noted(FactKind::Resumed, Some(job), "", now),
@@ -124,9 +127,7 @@ fn event(fact: &Fact, now: Timestamp) -> Option<Row> {
             let text = format!("the clock went back from {from}");
             FactRow { text, ..noted(FactKind::Clock, None, "back", *to) }
         }
-        Fact::Clock { from, to, .. } => {
-            FactRow { until: Some(*to), ..noted(FactKind::Away, None, "unwatched", *from) }
-        }
+        Fact::Clock { from, to, .. } => FactRow { until: Some(*to), ..noted(FactKind::Away, None, "unwatched", *from) },
         _ => return None,
     };
     Some(Row::Fact(row))
@@ -154,6 +155,12 @@ impl Engine {
         let now = self.now().wall;
         let rows = self.recorder.rows(facts, &self.state, &self.capture.tails(), now, self.ready);
         rows.into_iter().for_each(|row| self.history.note(row));
+    }
+
+    /// The engine has started: with the daemon, or in place of another.
+    pub(super) fn record_start(&self) {
+        let code = if self.state.lineage().1 > 0 { "engine" } else { "daemon" };
+        self.history.note(Row::Fact(noted(FactKind::Started, None, code, self.now().wall)));
     }
 
     /// The history is open, and tells what it knew; `None`: it cannot be opened now, or none is kept. Nothing is decided by
@@ -192,7 +199,9 @@ impl Engine {
             let Some(job) = job else { continue };
             let row = match (error(before), error(view.as_ref())) {
                 (None, Some(why)) => {
-                    FactRow { text: format!("{file}: {why}"), ..noted(FactKind::Broken, Some(&job), "", now) }
+                    // What a daemon finds at its start was so before.
+                    let code = if self.ready { "" } else { "still" };
+                    FactRow { text: format!("{file}: {why}"), ..noted(FactKind::Broken, Some(&job), code, now) }
                 }
                 (Some(_), None) => noted(FactKind::Mended, Some(&job), "", now),
                 _ => continue,

@@ -28,8 +28,8 @@ use super::timer::Alarm;
 use super::{Broken, ready};
 use crate::api;
 use crate::conf::{self, Command, Commands, Config, Opened, Policy, Trust, Update};
-use crate::metrics::Tallies;
 use crate::history::History;
+use crate::metrics::Tallies;
 use crate::run::{Capture, CaptureEvent};
 use crate::wire::{Link, Received, RunId, ToEngine, ToWarden};
 
@@ -205,6 +205,7 @@ impl Engine {
         }
         engine.capture.adopted();
         engine.check_beat_program();
+        engine.record_start();
         Ok(engine)
     }
 

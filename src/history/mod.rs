@@ -128,9 +128,8 @@ impl History {
             return History { shared };
         };
         let thread = shared.clone();
-        let spawned = std::thread::Builder::new()
-            .name("history".into())
-            .spawn(move || writer::run(&thread, &config, ready));
+        let spawned =
+            std::thread::Builder::new().name("history".into()).spawn(move || writer::run(&thread, &config, ready));
         if let Err(error) = spawned {
             shared.tell(State::Failing, &error.to_string());
             shared.queue.close(Duration::ZERO);

@@ -67,7 +67,9 @@ const TABLES: [Table; 3] = [
     Table {
         name: "attempt",
         instant: "ended",
-        newest: Some("SELECT 1 FROM attempt AS newer WHERE newer.job = old.job AND newer.last = 1 AND newer.at > old.at"),
+        newest: Some(
+            "SELECT 1 FROM attempt AS newer WHERE newer.job = old.job AND newer.last = 1 AND newer.at > old.at",
+        ),
     },
     Table {
         name: "slot",
@@ -113,7 +115,13 @@ impl Pruning {
         stepped
     }
 
-    fn choose(&mut self, conn: &mut Connection, totals: &mut Totals, now: Timestamp, clock: Instant) -> rusqlite::Result<Step> {
+    fn choose(
+        &mut self,
+        conn: &mut Connection,
+        totals: &mut Totals,
+        now: Timestamp,
+        clock: Instant,
+    ) -> rusqlite::Result<Step> {
         let pragma = |name| conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
         let (pages, free) = (pragma("page_count")?, pragma("freelist_count")?);
         if totals.sum() > self.rows || pages - free > self.pages {
@@ -187,9 +195,7 @@ impl Walk {
         let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let (name, instant) = (table.name, table.instant);
         // Rows that a clock far ahead has dated are passed by: younger ones may stand behind them.
-        let sql = format!(
-            "SELECT id, {instant} < ?1 OR {instant} > ?2 FROM {name} WHERE id > ?3 ORDER BY id LIMIT ?4"
-        );
+        let sql = format!("SELECT id, {instant} < ?1 OR {instant} > ?2 FROM {name} WHERE id > ?3 ORDER BY id LIMIT ?4");
         let mut ended = true;
         let mut last = self.after;
         {

@@ -349,7 +349,9 @@ pub fn around(conn: &Connection, job: &JobName, at: Timestamp) -> rusqlite::Resu
 /// The statements for facts: those that began within, those that reach into it, the newest of a kind before it.
 pub(super) fn facts_sql() -> [String; 3] {
     let of = |index, which| {
-        format!("SELECT {FACT} FROM fact INDEXED BY {index} LEFT JOIN job ON job.id = fact.job WHERE fact.job = ?1 AND {which}")
+        format!(
+            "SELECT {FACT} FROM fact INDEXED BY {index} LEFT JOIN job ON job.id = fact.job WHERE fact.job = ?1 AND {which}"
+        )
     };
     [
         of("fact_of_job", "fact.at >= ?2 AND fact.at <= ?3 ORDER BY fact.at LIMIT ?4"),

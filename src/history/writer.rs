@@ -118,7 +118,11 @@ fn opened(shared: &Shared, config: &HistoryConfig, ready: &mut Option<Ready>) ->
     }
 }
 
-fn open(path: &std::path::Path, config: &HistoryConfig, now: Instant) -> Result<(Store, BTreeMap<JobName, Tally>), Closed> {
+fn open(
+    path: &std::path::Path,
+    config: &HistoryConfig,
+    now: Instant,
+) -> Result<(Store, BTreeMap<JobName, Tally>), Closed> {
     let (conn, identity) = place::open(path)?;
     let totals = Totals::read(&conn)?;
     let tallies = super::query::tallies(&conn)?;
@@ -223,7 +227,9 @@ impl Store {
         if self.dirty.is_some_and(|_| place::log_size(&shared.path()) > LOG_MAX) {
             self.settle("TRUNCATE").map_err(|why| Failed::Yet(why.to_string()))?;
             if place::log_size(&shared.path()) > LOG_MAX {
-                return Err(Failed::Yet("another program has been reading the history for long, and its log has grown".into()));
+                return Err(Failed::Yet(
+                    "another program has been reading the history for long, and its log has grown".into(),
+                ));
             }
         }
         let before = self.totals;
@@ -306,8 +312,8 @@ impl Store {
 /// An error that may be over another time: locks, disks, memory.
 fn passing(error: &rusqlite::Error) -> bool {
     use rusqlite::ErrorCode::{
-        CannotOpen, DatabaseBusy, DatabaseLocked, DiskFull, FileLockingProtocolFailed, OperationInterrupted, OutOfMemory,
-        PermissionDenied, ReadOnly, SchemaChanged, SystemIoFailure,
+        CannotOpen, DatabaseBusy, DatabaseLocked, DiskFull, FileLockingProtocolFailed, OperationInterrupted,
+        OutOfMemory, PermissionDenied, ReadOnly, SchemaChanged, SystemIoFailure,
     };
     let codes = [
         CannotOpen,

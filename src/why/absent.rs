@@ -46,8 +46,10 @@ impl Case<'_> {
         let (name, then, at) = (self.name(), self.then(), self.asked.at);
         let past = self.asked.past;
         let since = self.clock.full(standing.since);
-        let changed = WhyFact::new("changed", format!("the definition stands since {since}")).time(standing.since, None);
-        let mut before = past.happened.iter().filter(|what| what.at <= at && matches!(what.kind.as_str(), "armed" | "retired"));
+        let changed =
+            WhyFact::new("changed", format!("the definition stands since {since}")).time(standing.since, None);
+        let mut before =
+            past.happened.iter().filter(|what| what.at <= at && matches!(what.kind.as_str(), "armed" | "retired"));
         if before.next_back().is_some_and(|what| what.kind == "armed") {
             let today = match self.explanation.map(|explanation| explanation.due) {
                 Some(true) => "it is due at that time by its definition of today",
@@ -56,18 +58,19 @@ impl Case<'_> {
             let old = past.then.as_ref();
             let sentence = match old.map(|old| (old.schedule.as_deref(), old.due)) {
                 Some((Some(schedule), Some(false))) => {
-                    format!("{name} was not due at {then}: its schedule was '{schedule}' until it was changed at {since}")
+                    format!(
+                        "{name} was not due at {then}: its schedule was '{schedule}' until it was changed at {since}"
+                    )
                 }
                 Some((Some(schedule), Some(true))) => {
-                    return self.unknown(&format!("by '{schedule}', which was its schedule until {since}, it was due"))
+                    return self
+                        .unknown(&format!("by '{schedule}', which was its schedule until {since}, it was due"))
                         .fact(changed);
                 }
                 Some((None, _)) => {
                     format!("{name} was not due at {then}: it had no schedule until it was changed at {since}")
                 }
-                _ => return self
-                    .unknown(&format!("it was changed at {since}, and {today}"))
-                    .fact(changed),
+                _ => return self.unknown(&format!("it was changed at {since}, and {today}")).fact(changed),
             };
             return Told::new("changed", sentence).fact(changed);
         }
@@ -77,7 +80,8 @@ impl Case<'_> {
             let first = first.at.min(standing.since);
             let when = self.clock.full(first);
             let sentence = format!("there was no job {name} at {then}: it is known since {when}");
-            return Told::new("new", sentence).fact(WhyFact::new("new", format!("known since {when}")).time(first, None));
+            return Told::new("new", sentence)
+                .fact(WhyFact::new("new", format!("known since {when}")).time(first, None));
         }
         self.unknown(&format!("its definition stands only since {since}")).fact(changed)
     }
@@ -86,7 +90,8 @@ impl Case<'_> {
     fn stands(&self, standing: &Standing) -> Told {
         let (name, then, at) = (self.name(), self.then(), self.asked.at);
         let Some(explanation) = self.explanation else {
-            let after = standing.job.after.as_ref().map(|after| after.keys().map(ToString::to_string).collect::<Vec<_>>());
+            let after =
+                standing.job.after.as_ref().map(|after| after.keys().map(ToString::to_string).collect::<Vec<_>>());
             let when = match after {
                 Some(names) => format!("it runs after {}, or when asked to", names.join(" and ")),
                 None => "it runs when asked to".into(),
@@ -147,9 +152,7 @@ impl Case<'_> {
         let sentence = format!("what became of {} at {} is not known: {why}", self.name(), self.then());
         let told = Told::new("unknown", sentence);
         match &self.asked.past.trouble {
-            Some(trouble) => {
-                told.fact(WhyFact::new("no-history", trouble.clone()))
-            }
+            Some(trouble) => told.fact(WhyFact::new("no-history", trouble.clone())),
             None => told,
         }
     }
@@ -162,7 +165,9 @@ pub(super) fn misfit(standing: &Standing, explanation: &Explanation) -> String {
     let fields: Vec<String> =
         fields.map(|field| format!("{} {} (it was {})", field.name, field.text, field.value)).collect();
     match (&explanation.clock, fields.as_slice()) {
-        (Some(clock), _) if explanation.fits || !explanation.fields.is_empty() && clock.contains("clocks have just") => {
+        (Some(clock), _)
+            if explanation.fits || !explanation.fields.is_empty() && clock.contains("clocks have just") =>
+        {
             clock.clone()
         }
         (_, []) => match explanation.rules.as_slice() {

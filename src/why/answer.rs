@@ -59,7 +59,8 @@ pub(super) struct Case<'a> {
 /// Says why the job ran at the instant, or did not.
 pub fn answer(asked: &Asked<'_>) -> WhyView {
     let Known { name, armed, .. } = asked.known;
-    let schedule = armed.as_ref().and_then(|armed| armed.job.schedule.as_ref().map(|schedule| (schedule, armed.anchor)));
+    let schedule =
+        armed.as_ref().and_then(|armed| armed.job.schedule.as_ref().map(|schedule| (schedule, armed.anchor)));
     let explanation = schedule.map(|(schedule, anchor)| schedule.explain(asked.at, anchor));
     let zone = schedule.map_or_else(|| asked.local.clone(), |(schedule, _)| schedule.zone().clone());
     let clock = Clock::new(zone.clone(), asked.at);
@@ -122,9 +123,9 @@ impl Case<'_> {
     pub fn state(&self, on: &str, off: &str) -> Option<(&Happened, Option<Timestamp>)> {
         let at = self.asked.at;
         let happened = || self.asked.past.happened.iter().filter(|what| what.kind == on || what.kind == off);
-        let first = happened().take_while(|what| what.at <= at).fold(None, |first, what| {
-            if what.kind == off { None } else { first.or(Some(what)) }
-        })?;
+        let first = happened()
+            .take_while(|what| what.at <= at)
+            .fold(None, |first, what| if what.kind == off { None } else { first.or(Some(what)) })?;
         let end = happened().find(|what| what.at > at && what.kind == off).map(|what| what.at);
         let end = [end, first.until].into_iter().flatten().min();
         (end.is_none_or(|end| end >= at)).then_some((first, end))
@@ -137,14 +138,16 @@ impl Case<'_> {
         self.asked.past.happened.iter().find(covers)
     }
 
-    /// Since when the file is broken, where it is now.
-    fn broken_since(&self) -> Option<Timestamp> {
-        let happened = self.asked.past.happened.iter();
-        let mut since = None;
-        for what in happened {
-            match what.kind.as_str() {
-                "broken" => since = since.or(Some(what.at)),
-                "mended" => since = None,
+    /// Since when the file is broken, where it is now; and whether it may have been so before.
+    fn broken_since(&self) -> Option<(Timestamp, bool)> {
+        let (mut since, mut before) = (None, None);
+        for what in &self.asked.past.happened {
+            match (what.kind.as_str(), what.code.as_str()) {
+                // Whatever is still broken is told of anew.
+                ("started", _) => (before, since) = (since.or(before), None),
+                ("broken", "still") => since = since.or(before).or(Some((what.at, true))),
+                ("broken", _) => since = since.or(Some((what.at, false))),
+                ("mended", _) => (since, before) = (None, None),
                 _ => {}
             }
         }
@@ -155,14 +158,14 @@ impl Case<'_> {
     pub fn broken(&self) -> Option<WhyFact> {
         let why = self.asked.known.broken.as_ref()?;
         let since = self.broken_since();
-        let text = match (since, self.armed()) {
-            (Some(since), Some(_)) => {
-                format!("its file is broken since {}, and the definition from before counts: {why}", self.clock.time(since))
-            }
-            (None, Some(_)) => format!("its file is broken, and the definition from before counts: {why}"),
-            (Some(since), None) => format!("its file is broken since {}: {why}", self.clock.time(since)),
-            (None, None) => format!("its file is broken: {why}"),
+        let when = match since {
+            Some((since, false)) => format!(" since {}", self.clock.time(since)),
+            Some((since, true)) => format!(" since {} or before", self.clock.time(since)),
+            None => String::new(),
         };
+        let counts = if self.armed().is_some() { ", and the definition from before counts" } else { "" };
+        let text = format!("its file is broken{when}{counts}: {why}");
+        let since = since.map(|(since, _)| since);
         Some(WhyFact::new("broken", text).time(since, None))
     }
 
@@ -179,8 +182,11 @@ impl Case<'_> {
         if known.broken.is_none()
             && let Some((broken, end)) = self.state("broken", "mended")
         {
-            let text = format!("its file was broken {}, and the definition from before counted: {}",
-                self.clock.span(broken.at, end), broken.text);
+            let text = format!(
+                "its file was broken {}, and the definition from before counted: {}",
+                self.clock.span(broken.at, end),
+                broken.text
+            );
             told = told.fact(WhyFact::new("broken", text).time(broken.at, end));
         }
         let later = past.happened.iter().filter(|what| what.at > *at && what.kind == "armed" && what.code == "changed");

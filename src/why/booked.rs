@@ -30,7 +30,8 @@ impl Case<'_> {
         let run = row.run.map(|run| run.to_string()).unwrap_or_default();
         let known = self.asked.known;
         if let Some(going) = known.running.iter().find(|going| going.run == run) {
-            let since = going.started.map(|started| format!(", for {}", length(self.asked.now.duration_since(started))));
+            let since =
+                going.started.map(|started| format!(", for {}", length(self.asked.now.duration_since(started))));
             let sentence = format!("{name} runs for {then}: run {run} goes on{}", since.unwrap_or_default());
             return Told::new("ran", sentence).facts(self.attempts(row));
         }
@@ -66,7 +67,9 @@ impl Case<'_> {
             let Attempt { attempt: number, outcome, started, ended, .. } = attempt;
             let when = started.map(|started| format!(" {}", self.clock.span(started, *ended))).unwrap_or_default();
             let outcome = if outcome.is_empty() { "goes on" } else { outcome };
-            WhyFact::new("attempt", format!("attempt {number}{when}: {outcome}")).time(*started, *ended).run(attempt.run)
+            WhyFact::new("attempt", format!("attempt {number}{when}: {outcome}"))
+                .time(*started, *ended)
+                .run(attempt.run)
         })
     }
 
@@ -132,12 +135,15 @@ impl Case<'_> {
         let (name, then, at) = (self.name(), self.then(), self.asked.at);
         let skipped = format!("{name} was skipped at {then}");
         let now = self.asked.known.pause.as_ref().filter(|pause| pause.since <= at);
-        let noted = self.state("paused", "resumed").map(|(what, end)| (what.at, end, what.by.as_str(), what.text.as_str()));
+        let noted =
+            self.state("paused", "resumed").map(|(what, end)| (what.at, end, what.by.as_str(), what.text.as_str()));
         let Some((from, end, who, reason)) = noted.or(now.map(parts)) else {
             return Told::new(why, format!("{skipped}: it was paused"));
         };
         let sentence = match why {
-            "skip-next" => format!("{skipped}: this was asked for{} at {}{}", by(who), self.clock.time(from), because(reason)),
+            "skip-next" => {
+                format!("{skipped}: this was asked for{} at {}{}", by(who), self.clock.time(from), because(reason))
+            }
             _ => format!("{skipped}: it was paused{} {}{}", by(who), self.clock.span(from, end), because(reason)),
         };
         let text = format!("paused{} {}{}", by(who), self.clock.span(from, end), because(reason));
@@ -148,7 +154,8 @@ impl Case<'_> {
         let (name, then, at) = (self.name(), self.then(), self.asked.at);
         let skipped = format!("{name} was skipped at {then}");
         let now = self.asked.known.hold.as_ref().filter(|hold| hold.since <= at);
-        let noted = self.state("held", "released").map(|(what, end)| (what.at, end, what.by.as_str(), what.text.as_str()));
+        let noted =
+            self.state("held", "released").map(|(what, end)| (what.at, end, what.by.as_str(), what.text.as_str()));
         let Some((from, end, who, reason)) = noted.or(now.map(parts)) else {
             return Told::new("held", format!("{skipped}: all jobs were held"));
         };
@@ -208,4 +215,3 @@ pub(super) fn cause(code: &str) -> &'static str {
         _ => "nobody watched",
     }
 }
-

@@ -96,9 +96,9 @@ pub struct Happened {
     /// When it was over, where that was known.
     pub until: Option<Timestamp>,
     /// `armed`, `retired`, `broken`, `mended`, `paused`, `resumed`, `held`, `released`, `edited`, `away`, `clock`, `started`,
-    /// `retry`.
+    /// `dropped`, `retry`.
     pub kind: String,
-    /// A stable code: of `armed` also `changed` and `disabled`; of `away` its cause.
+    /// A stable code: of `armed` `armed` and `changed`; of `away` its cause; of `broken` `still` where it may have been so before.
     pub code: String,
     /// For people.
     pub text: String,

@@ -23,7 +23,12 @@ impl State {
             pause: self.pauses.get(name).cloned(),
             hold: None,
             waiting: waiting.filter_map(|ticket| Some((ticket.slot?, ticket.of))).collect(),
-            running: going.into_iter().flat_map(|going| &going.runs).filter_map(|run| self.runs.get(run)).map(run_view).collect(),
+            running: going
+                .into_iter()
+                .flat_map(|going| &going.runs)
+                .filter_map(|run| self.runs.get(run))
+                .map(run_view)
+                .collect(),
             verdicts: entry
                 .into_iter()
                 .flat_map(|entry| entry.past.verdicts())
