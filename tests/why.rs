@@ -5,7 +5,7 @@ mod common;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use common::{Daemon, Setup, until, until_true};
 use nix::sys::signal::Signal;
@@ -19,6 +19,17 @@ fn setup() -> (Setup, PathBuf) {
     fs::create_dir(&state).unwrap();
     fs::set_permissions(&state, fs::Permissions::from_mode(0o777)).unwrap();
     (setup, state)
+}
+
+/// Starts a daemon, and waits until its history can be asked.
+fn begin(setup: Setup) -> Daemon {
+    let daemon = setup.start();
+    open(&daemon);
+    daemon
+}
+
+fn open(daemon: &Daemon) {
+    until_true("the history is open", || daemon.json(&["status"])["history"]["state"] == "open");
 }
 
 fn rows(daemon: &Daemon, args: &[&str]) -> Vec<Value> {
@@ -48,11 +59,11 @@ fn sentence(daemon: &Daemon, args: &[&str]) -> (String, String) {
 #[test]
 fn runs_are_in_the_history_and_are_shown_after_a_restart() {
     let (setup, _) = setup();
-    let daemon = setup
+    let setup = setup
         .job("good.yaml", "script: 'echo one; echo two >&2'\n")
         .job("bad.yaml", "script: 'echo broken pipe; exit 7'\n")
-        .job("idle.yaml", "script: 'true'\nschedule: '@every 1h'\n")
-        .start();
+        .job("idle.yaml", "script: 'true'\nschedule: '@every 1h'\n");
+    let daemon = begin(setup);
     assert_eq!((daemon.run("good").0, daemon.run("bad").0), (Some(0), Some(7)));
     let bad = run_of(&daemon, "bad", 1);
     assert_eq!((&bad["exit"]["code"], &bad["success"], &bad["trigger"]), (&7.into(), &false.into(), &"request".into()));
@@ -86,6 +97,7 @@ fn restarted(mut daemon: Daemon) -> Daemon {
     daemon.stop();
     let daemon = daemon.again();
     daemon.ready();
+    open(&daemon);
     daemon
 }
 
@@ -94,7 +106,7 @@ fn why_tells_of_overlap_of_failure_and_of_a_pause() {
     let (setup, _) = setup();
     let marker = setup.path().join("go");
     let script = format!("while [ ! -e {} ]; do read -t 0.05 x </dev/zero; done; exit 3", marker.display());
-    let daemon = setup.job("slow.yaml", &format!("script: '{script}'\nschedule: '@every 1s'\n")).start();
+    let daemon = begin(setup.job("slow.yaml", &format!("script: '{script}'\nschedule: '@every 1s'\n")));
     let skipped =
         until("a slot is skipped", || rows(&daemon, &["slow"]).into_iter().find(|row| row["why"] == "overlap"));
     let slot = skipped["slot"].as_str().unwrap();
@@ -130,6 +142,7 @@ fn f84_what_was_noted_is_there_after_engine_and_warden_are_killed() {
     assert_eq!(daemon.run("quick").0, Some(3));
     let quick = run_of(&daemon, "quick", 1);
     daemon.replace_engine();
+    open(&daemon);
     assert_eq!(run_of(&daemon, "quick", 1), quick);
     let run = text(&daemon, &["run", "long"]).trim().to_owned();
     until_true("it runs", || daemon.json(&["show", &run])["state"] == "running");
@@ -142,6 +155,7 @@ fn f84_what_was_noted_is_there_after_engine_and_warden_are_killed() {
     daemon.wait();
     let daemon = daemon.again();
     daemon.ready();
+    open(&daemon);
     let lost = run_of(&daemon, "long", 1);
     assert_eq!((&lost["run"], &lost["outcome"]), (&run.as_str().into(), &"lost".into()));
     assert_eq!(run_of(&daemon, "quick", 1), quick);
@@ -150,11 +164,14 @@ fn f84_what_was_noted_is_there_after_engine_and_warden_are_killed() {
 #[test]
 fn f85_a_history_that_is_no_database_is_put_aside_and_jobs_run() {
     let (setup, state) = setup();
+    let mut daemon = begin(setup.job("a.yaml", "script: 'true'\n"));
+    daemon.stop();
+    // In place, so that it still belongs to the engine's user.
     fs::write(state.join("history.db"), vec![b'x'; 10_000]).unwrap();
-    fs::set_permissions(state.join("history.db"), fs::Permissions::from_mode(0o666)).unwrap();
-    give_to_engine(&state.join("history.db"));
-    let daemon = setup.job("a.yaml", "script: 'true'\n").start();
+    let daemon = daemon.again();
+    daemon.ready();
     assert_eq!(daemon.run("a").0, Some(0));
+    open(&daemon);
     run_of(&daemon, "a", 1);
     let aside = fs::read_dir(&state).unwrap().filter(|entry| {
         let name = entry.as_ref().unwrap().file_name().into_string().unwrap();
@@ -164,19 +181,10 @@ fn f85_a_history_that_is_no_database_is_put_aside_and_jobs_run() {
     assert!(daemon.stderr().contains("history"), "it is told");
 }
 
-/// The engine takes no file of another user for its own.
-fn give_to_engine(file: &Path) {
-    if nix::unistd::geteuid().is_root() {
-        let user = nix::unistd::User::from_name("rotad").unwrap().or(nix::unistd::User::from_name("nobody").unwrap());
-        let user = user.unwrap();
-        nix::unistd::chown(file, Some(user.uid), Some(user.gid)).unwrap();
-    }
-}
-
 #[test]
 fn f86_a_history_that_is_locked_holds_up_no_job_and_has_all_of_it_at_last() {
     let (setup, state) = setup();
-    let daemon = setup.job("tick.yaml", "script: 'true'\nschedule: '@every 1s'\n").start();
+    let daemon = begin(setup.job("tick.yaml", "script: 'true'\nschedule: '@every 1s'\n"));
     run_of(&daemon, "tick", 1);
     let other = Connection::open(state.join("history.db")).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -195,7 +203,7 @@ fn f86_a_history_that_is_locked_holds_up_no_job_and_has_all_of_it_at_last() {
 #[test]
 fn a_broken_file_an_edit_and_a_job_that_goes_are_told_of() {
     let (setup, _) = setup();
-    let daemon = setup.job("a.yaml", "script: 'true'\nschedule: '0 0 1 1 *'\n").start();
+    let daemon = begin(setup.job("a.yaml", "script: 'true'\nschedule: '0 0 1 1 *'\n"));
     daemon.job("a.yaml", "script: 'true'\nshedule: '0 0 1 1 *'\n");
     until_true("it is broken", || daemon.json(&["show", "a"])["broken"] == true);
     let shown = text(&daemon, &["why", "a", "00:00"]);

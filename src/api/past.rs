@@ -18,11 +18,17 @@ use crate::wire::{RunId, Stream};
 
 impl From<Unanswered> for Problem {
     fn from(why: Unanswered) -> Self {
-        let status = match why {
-            Unanswered::Busy | Unanswered::TooSlow => 503,
-            _ => 409,
+        // What will pass by itself: it is being opened, or many ask.
+        let passes = match &why {
+            Unanswered::Busy | Unanswered::TooSlow => true,
+            Unanswered::Closed(why) => why.is_empty(),
+            Unanswered::Off | Unanswered::Failed(_) => false,
         };
-        let code = if matches!(why, Unanswered::Busy | Unanswered::TooSlow) { why.code() } else { "no-history" };
+        let code = match why {
+            Unanswered::Busy | Unanswered::TooSlow => why.code(),
+            _ => "no-history",
+        };
+        let status = if passes { 503 } else { 409 };
         Problem::new(status, code, why.to_string())
     }
 }
