@@ -22,6 +22,7 @@ mod greet;
 mod journal;
 mod keep;
 mod ledger;
+mod monitor;
 mod opener;
 mod outbox;
 mod perform;
@@ -45,7 +46,9 @@ use std::time::Duration;
 
 use crate::wire::Link;
 
-pub use request::{Beat, Change, Edit, Edited, Entry, Keys, Pause, Refusal, Reply, Request, Text};
+pub use request::{
+    Beat, Change, Condition, Edit, Edited, Entry, Keys, Pause, Readiness, Refusal, Reply, Request, Text,
+};
 pub use tell::outcome_words;
 pub use view::{
     BeatsView, ExplanationView, FileView, JobView, JournalView, Outcome, RunView, StatusView, Verdict, VerdictView,

@@ -136,6 +136,33 @@ static WHEN: &[Key] = &[
         .otherwise("the daemon's")
         .example("Europe/Berlin"),
     Key::new(
+        "catch_up",
+        Word(&[
+            ("none", "They are missed."),
+            ("last", "The newest of them runs, the others are missed."),
+            ("all", "They run one after the other, oldest first; slots that come due meanwhile join them."),
+        ]),
+        "What becomes of slots that fell in time that nobody watched: the daemon was down, the machine off or suspended, its \
+         clock set forward, the process stopped. A run that makes up for a slot is told the slot's time. A slot that is \
+         found at most a minute late runs in any case, unless the daemon was killed.",
+    )
+    .otherwise("`none`; with `at` it is `last`")
+    .example("last"),
+    Key::new("catch_up_window", Duration, "No slot is made up for that is older than this when it is found.")
+        .default("7d")
+        .example("1d"),
+    Key::new("catch_up_max", Whole(1, 100), "Of `catch_up: all`, the newest so many; older ones are missed.")
+        .default("10")
+        .example("24"),
+    Key::new(
+        "after",
+        Map("[^\\x00-\\x1f\\x7f]+"),
+        "Other jobs by name, each with the end that counts: `success`, `failure` or `any`. The job starts once each of them \
+         has ended so since it started last, beside the slots of its own `schedule`, if it has one. An end counts when no \
+         further attempt follows. At most 16.",
+    )
+    .example("{backup: success}"),
+    Key::new(
         "on_overlap",
         Word(&[
             ("skip", "It is skipped."),
@@ -174,10 +201,47 @@ static HOW_LONG: &[Key] = &[
     )
     .default("10s")
     .example("1m"),
+    Key::new(
+        "retries",
+        Either(&Keys(RETRIES), &Whole(0, 100)),
+        "How often a run that failed is attempted again, or a map that says more. A run that was stopped on request, for a \
+         newer one or with the daemon is not. While it waits for its next attempt the run does not go on: whatever starts \
+         meanwhile takes its place (unless `on_overlap` is `allow`), and so does a pause, a disabled job, a stop.",
+    )
+    .default("0")
+    .example("{max: 3, delay: 1m}"),
     Key::new("success_codes", Either(&List(&CODE, MAX_CODES), &CODE), "Exit codes that count as success.")
         .default("[0]")
         .example("[0, 3]"),
 ];
+
+static RETRIES: &[Group] = &[Group {
+    title: "",
+    keys: &[
+        Key::new("max", Whole(0, 100), "Attempts after the first.").default("3").example("5"),
+        Key::new("delay", Duration, "From the end of the first attempt to the start of the second.")
+            .default("10s")
+            .example("1m"),
+        Key::new(
+            "backoff",
+            Written("factor", "100|[1-9][0-9]?(\\.[0-9]{1,2})?", 100),
+            "Each further delay is so many times the one before, from 1 to 100.",
+        )
+        .default("2")
+        .example("1.5"),
+        Key::new("max_delay", Duration, "The longest delay.").default("1h").example("30m"),
+        Key::new(
+            "on",
+            Either(&List(&RETRY_ON, 256), &RETRY_ON),
+            "After what: `failure` (an exit code that is no success, or a signal), `timeout`, `could-not-start`, or exit codes.",
+        )
+        .default("[failure, timeout, could-not-start]")
+        .example("[timeout, 75]"),
+    ],
+}];
+
+/// What a run is attempted again after.
+const RETRY_ON: Value = Written("outcome", "failure|timeout|could-not-start|[0-9]{1,3}", 255);
 
 static WHAT_IT_MAY_USE: &[Key] = &[Key::new(
     "limits",

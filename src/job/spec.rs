@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::JobName;
+use super::{After, CatchUp, JobName, Retries};
 use crate::schedule::Schedule;
 
 /// A definition: what to run, and when. Immutable; a run keeps the one it started with.
@@ -27,6 +27,12 @@ pub struct Job {
     pub program: Program,
     /// When; absent: on demand only.
     pub schedule: Option<Schedule>,
+    /// Which missed slots are made up for.
+    pub catch_up: CatchUp,
+    /// Whether a run that failed is attempted again.
+    pub retries: Option<Box<Retries>>,
+    /// The jobs after whose ends it starts.
+    pub after: Option<Box<After>>,
     /// What becomes of its file when it has run, of a job that runs once.
     pub when_done: WhenDone,
     /// What to do with a slot that comes due while a run of the job goes on.

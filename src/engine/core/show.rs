@@ -90,8 +90,8 @@ impl State {
         if let Some(record) = self.past.find(id) {
             return Ok(record_view(record));
         }
-        let waiting = self.going.iter().find_map(|(job, going)| Some((job, going.waiting.as_ref()?)));
-        match waiting.filter(|(_, ticket)| ticket.run == id) {
+        let waiting = self.going.iter().flat_map(|(job, going)| going.waiting.iter().map(move |ticket| (job, ticket)));
+        match waiting.into_iter().find(|(_, ticket)| ticket.run == id) {
             Some((job, ticket)) => Ok(blank(id, job, ticket.slot, "waiting")),
             None => Err(no_such_run(id)),
         }

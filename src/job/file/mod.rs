@@ -3,6 +3,7 @@
 //! Pure. The keys are mysql-crond's (`name enable command args schedule creator work_dir overlap`) with their meaning, and
 //! rotad's own; every other key is an error with its place and the nearest key there is.
 
+mod policy;
 mod schedules;
 mod words;
 
@@ -120,6 +121,7 @@ fn of_fields(
     let program = program(r, fields, root);
     let seed = name.as_ref().map_or("", JobName::as_str);
     let schedule = schedules.of_fields(r, fields, zone, now, seed);
+    let after = policy::after(r, fields.get("after"), name.as_ref());
     let job = Job {
         name: name?,
         file: r.file().to_owned(),
@@ -128,6 +130,9 @@ fn of_fields(
         creator: r.read(fields.get("creator"), words::one_line).unwrap_or_default(),
         program: program.unwrap_or(Program::Script(String::new())),
         schedule,
+        catch_up: policy::catch_up(r, fields),
+        retries: policy::retries(r, fields.get("retries")),
+        after,
         when_done: when_done(r, fields),
         on_overlap: on_overlap(r, fields),
         timeout: r.read(fields.get("timeout"), words::timeout),

@@ -15,6 +15,8 @@ use crate::job::{Limits, OnOverlap, WhenDone};
 
 /// Longest `timeout` and `kill_after`.
 const MAX_TIME: Duration = Duration::from_secs(366 * 86_400);
+/// What a factor of delays is.
+pub(super) const FACTOR: &str = "a factor from 1 to 100, as in 2 or 1.5";
 /// Longest user name (useradd(8)).
 const MAX_USER: usize = 32;
 
