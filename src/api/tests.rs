@@ -242,7 +242,7 @@ fn e74_a_reader_that_is_too_slow_is_told_how_much_it_missed() {
 fn d72_a_run_is_followed_through_its_attempts_to_its_end() {
     for path in [format!("/runs/{RUN}/output?follow=1"), "/jobs/a/output?follow=1".into()] {
         let endpoint = Endpoint::start();
-        let stage = |state, attempt| drop(endpoint.at.lock().unwrap().insert(RUN, (state, attempt)));
+        let stage = |state, attempt| _ = endpoint.at.lock().unwrap().insert(RUN, (state, attempt));
         let second = RunId(RUN.0 + 5);
         endpoint.tails.open(RUN, &job());
         endpoint.print(RUN, b"one\n");

@@ -1,5 +1,5 @@
 use super::*;
-use crate::job::Severity;
+use crate::job::{Retries, RetryOn, Severity};
 
 fn read(text: &str) -> Result<(Job, Vec<Finding>), Vec<Finding>> {
     read_job("backup.yaml", text.as_bytes(), &TimeZone::UTC, Timestamp::UNIX_EPOCH)
@@ -294,4 +294,49 @@ fn b33_any_bytes_are_read_without_a_panic() {
             }
         }
     });
+}
+
+#[test]
+fn d72_retries_as_a_number_or_a_map() {
+    let retries = |text: &str| good(&format!("command: /x\nretries: {text}\n")).retries.map(|retries| *retries);
+    assert_eq!(good("command: /x\n").retries, None);
+    assert_eq!(retries("0"), None);
+    assert_eq!(retries("{max: 0, delay: 1m}"), None);
+    assert_eq!(retries("3"), Some(Retries::of(3)));
+    assert_eq!(retries("{max: 100}"), Some(Retries::of(100)));
+    let all = retries("{max: 2, delay: 1m, backoff: 1.5, max_delay: 30m, on: [timeout, 75, 0]}").unwrap();
+    assert_eq!(
+        (all.max, all.delay, all.backoff, all.max_delay),
+        (2, Duration::from_secs(60), 150, Duration::from_secs(1800))
+    );
+    let on = RetryOn { failure: false, timeout: true, could_not_start: false, codes: vec![75, 0] };
+    assert_eq!(all.on, on);
+    let one = |on: &str| retries(&format!("{{max: 1, on: {on}}}")).unwrap().on;
+    let nothing = || RetryOn { failure: false, timeout: false, could_not_start: false, codes: vec![] };
+    assert_eq!(one("failure"), RetryOn { failure: true, ..nothing() });
+    assert_eq!(one("could-not-start"), RetryOn { could_not_start: true, ..nothing() });
+    assert_eq!(one("255"), RetryOn { codes: vec![255], ..nothing() });
+    assert_eq!(retries("{max: 1, backoff: 1}").unwrap().backoff, 100);
+    assert_eq!(retries("{max: 1, backoff: 100}").unwrap().backoff, 10_000);
+    assert_eq!(retries("{max: 1, delay: 0s}").unwrap().delay_after(9), Duration::ZERO);
+}
+
+#[test]
+fn what_retries_are_not() {
+    for (text, at) in [
+        ("101", "bad-value@2:10"),
+        ("-1", "bad-value@2:10"),
+        ("often", "bad-value@2:10"),
+        ("{max: 101}", "bad-value@2:16"),
+        ("{max: 1, delay: soon}", "bad-value@2:26"),
+        ("{max: 1, max_delay: 367d}", "bad-value@2:30"),
+        ("{max: 1, backoff: 0.5}", "bad-value@2:28"),
+        ("{max: 1, backoff: 101}", "bad-value@2:28"),
+        ("{max: 1, on: 256}", "bad-value@2:23"),
+        ("{max: 1, on: [failure, success]}", "bad-value@2:23"),
+        ("{max: 1, on: [-1]}", "bad-value@2:23"),
+    ] {
+        assert_eq!(codes(&format!("command: /x\nretries: {text}\n")), [at], "{text}");
+    }
+    assert_eq!(codes("command: /x\nretries: {max: 1, often: 2}\n").len(), 1, "an unknown key");
 }
