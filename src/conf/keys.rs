@@ -126,9 +126,13 @@ static HISTORY: &[Group] = &[Group {
         Key::new("size", Size, "Size of the file, roughly; the oldest rows go first. At least `1MiB`.")
             .default("1GiB")
             .example("100MiB"),
-        Key::new("tail", Size, "How much of the end of each attempt's output is kept, `64KiB` at most; 0 for nothing of it.")
-            .default("4KiB")
-            .example("1KiB"),
+        Key::new(
+            "tail",
+            Size,
+            "How much of the end of each attempt's output is kept, `64KiB` at most; 0 for nothing of it.",
+        )
+        .default("4KiB")
+        .example("1KiB"),
     ],
 }];
 

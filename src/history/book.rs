@@ -184,9 +184,8 @@ fn take_back(conn: &Connection, totals: &mut Totals, name: &JobName, after: Time
          WHERE job = ?1 AND slot > ?2 AND verdict = 2 AND oldest <= ?2",
     )?
     .execute((job, after))?;
-    let gone = conn
-        .prepare_cached("DELETE FROM slot WHERE job = ? AND slot > ? AND verdict = 2")?
-        .execute((job, after))?;
+    let gone =
+        conn.prepare_cached("DELETE FROM slot WHERE job = ? AND slot > ? AND verdict = 2")?.execute((job, after))?;
     totals.slots -= count(gone as u64);
     conn.prepare_cached("UPDATE tally SET slot = (SELECT max(slot) FROM slot WHERE job = ?1) WHERE job = ?1")?
         .execute([job])?;
@@ -196,7 +195,8 @@ fn take_back(conn: &Connection, totals: &mut Totals, name: &JobName, after: Time
 fn attempt(conn: &Connection, totals: &mut Totals, row: &AttemptRow) -> rusqlite::Result<()> {
     let job = job(conn, &row.job)?;
     let (id, run, nth) = (number(row.id), number(row.run), i64::from(row.attempt));
-    let mut later = conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM attempt WHERE run = ? AND attempt > 1 AND attempt > ?)")?;
+    let mut later =
+        conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM attempt WHERE run = ? AND attempt > 1 AND attempt > ?)")?;
     let later: bool = later.query_row((run, nth), |row| row.get(0))?;
     let columns = codec::outcome(&row.outcome);
     let micros = row.cpu.map(|cpu| count(u64::try_from(cpu.as_micros()).unwrap_or(u64::MAX)));
@@ -251,7 +251,8 @@ fn attempt(conn: &Connection, totals: &mut Totals, row: &AttemptRow) -> rusqlite
 }
 
 fn tally(conn: &Connection, job: i64, row: &AttemptRow) -> rusqlite::Result<()> {
-    let mut standing = conn.prepare_cached("SELECT runs, success, failing, failures, spans, hash FROM tally WHERE job = ?")?;
+    let mut standing =
+        conn.prepare_cached("SELECT runs, success, failing, failures, spans, hash FROM tally WHERE job = ?")?;
     let standing = standing.query_row([job], |row| {
         let spans: Vec<u8> = row.get(4)?;
         let tally = Tally {
@@ -295,8 +296,8 @@ fn tally(conn: &Connection, job: i64, row: &AttemptRow) -> rusqlite::Result<()> 
 
 fn fact(conn: &Connection, totals: &mut Totals, row: &FactRow) -> rusqlite::Result<()> {
     let job = row.job.as_ref().map_or(Ok(0), |name| job(conn, name))?;
-    let mut insert = conn
-        .prepare_cached("INSERT INTO fact (job, kind, at, until, code, text, by) VALUES (?, ?, ?, ?, ?, ?, ?)")?;
+    let mut insert =
+        conn.prepare_cached("INSERT INTO fact (job, kind, at, until, code, text, by) VALUES (?, ?, ?, ?, ?, ?, ?)")?;
     let until = row.until.map(nanoseconds);
     insert.execute((job, row.kind.word(), nanoseconds(row.at), until, &row.code, &row.text, &row.by))?;
     totals.facts += 1;

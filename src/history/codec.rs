@@ -32,7 +32,8 @@ pub const ATTEMPT: &str = "attempt.id, attempt.run, attempt.attempt, job.name, a
      attempt.errno, attempt.why, attempt.message, attempt.cpu, attempt.rss, attempt.out, attempt.err, attempt.dropped, \
      attempt.next, attempt.left_behind, attempt.tail";
 /// Columns of [`slot`], in their order.
-pub const SLOT: &str = "job.name, slot.slot, slot.oldest, slot.count, slot.verdict, slot.why, slot.run, slot.by, slot.booked";
+pub const SLOT: &str =
+    "job.name, slot.slot, slot.oldest, slot.count, slot.verdict, slot.why, slot.run, slot.by, slot.booked";
 /// Columns of [`fact`], in their order.
 pub const FACT: &str = "job.name, fact.kind, fact.at, fact.until, fact.code, fact.text, fact.by";
 

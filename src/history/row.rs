@@ -231,7 +231,8 @@ impl Row {
             Row::Attempt(row) => size_of::<AttemptRow>() + row.by.len() + row.tail.len(),
             Row::Fact(row) => row.code.len() + row.text.len() + row.by.len(),
             Row::Definition(row) => {
-                size_of::<DefinitionRow>() + row.command.iter().map(|word| word.len() + size_of::<String>()).sum::<usize>()
+                size_of::<DefinitionRow>()
+                    + row.command.iter().map(|word| word.len() + size_of::<String>()).sum::<usize>()
             }
             Row::TakeBack { .. } => 0,
         };
