@@ -18,6 +18,7 @@ pub mod warden;
 pub mod wire;
 pub mod sink;
 pub mod history;
+pub mod metrics;
 pub mod beat;
 pub mod api;
 pub mod client;

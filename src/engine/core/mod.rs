@@ -18,6 +18,7 @@ mod drain;
 mod errand;
 mod errand_life;
 mod event;
+mod gauge;
 mod inherit;
 mod jobs;
 mod life;

@@ -118,7 +118,8 @@ impl State {
             enable: job.enable,
             broken: entry.broken,
             schedule: job.schedule.as_ref().map(|schedule| schedule.text().to_owned()),
-            dialect: job.schedule.as_ref().map(|schedule| schedule.dialect().to_string()),
+            dialect: job.schedule.as_ref().and_then(|schedule| schedule.dialect()).map(|dialect| dialect.to_string()),
+            dst: job.schedule.as_ref().and_then(|schedule| schedule.dst()),
             timezone: job.schedule.as_ref().map(|schedule| schedule.zone().iana_name().unwrap_or("local").to_owned()),
             next: match &pause {
                 Some(pause) => pause.until.and_then(|until| self.jobs.following(name, until, &self.watched)),
