@@ -195,7 +195,7 @@ fn questions(history: &History, dir: &Path, runs: u64, begin: Timestamp) {
     let sql = "SELECT id, started, ended, outcome FROM attempt WHERE last = 1 AND job = ? ORDER BY at DESC LIMIT 20";
     let mut statement = conn.prepare(sql).expect("a statement");
     ask("bare statement: the newest 20 runs of a job", |nth| {
-        statement.query_map([nth as u64 % JOBS + 1], |row| row.get::<_, i64>(0)).expect("rows").count()
+        statement.query_map([(nth as u64 % JOBS) as i64 + 1], |row| row.get::<_, i64>(0)).expect("rows").count()
     });
     println!("resident while it is asked: {}", resident());
 }

@@ -291,7 +291,7 @@ impl DefinitionRow {
             hash: job.hash,
             seen,
             schedule: schedule.map(|schedule| schedule.text().to_owned()),
-            dialect: schedule.map(|schedule| schedule.dialect().to_string()),
+            dialect: schedule.and_then(|schedule| schedule.dialect()).map(|dialect| dialect.to_string()),
             timezone: schedule.and_then(|schedule| schedule.zone().iana_name().map(str::to_owned)),
             command,
         }
