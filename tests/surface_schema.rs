@@ -188,6 +188,8 @@ fn config_texts() -> Vec<(String, bool)> {
          log: {target: file, dir: /l, max_size: 10MB, keep: 2, debug: true}\n",
         "log: journal\n",
         "log: none\n",
+        "history: none\n",
+        "history: {keep: 1w, rows: 5000, size: 10MiB, tail: 0}\n",
         "port: '9999'\n",
         "allowed_users: []\n",
         "ip: 10.0.0.1\nport: 9999\nbk_cloud_id: 0\nbk_monitor_beat:\n  inner_event_name: e\n  inner_metrics_name: m\n  \
@@ -215,6 +217,9 @@ fn config_texts() -> Vec<(String, bool)> {
         "log: {keep: 1001}\n",
         "log: {to: x}\n",
         "log: [a]\n",
+        "history: some\n",
+        "history: {rows: 999}\n",
+        "history: {to: x}\n",
         "bk_monitor_beat: {beat: x}\n",
         "bk_cloud_id: x\n",
         "bk_monitor_beat: {custom_event: {id: 1}}\n",
