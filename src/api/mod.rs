@@ -217,11 +217,11 @@ impl Endpoint {
             }
             Call::RunOutput { run, follow, lines, from } => {
                 let stream = match engine.ask(|reply| Request::Run(run, reply)) {
-                    Ok(view) if view.state != "over" || self.tails.of(run).is_some() => {
+                    Ok(view) if view.state != "over" || !self.tails.attempts_of(run).is_empty() => {
                         stream::Stream::run(run, view.job, follow)
                     }
                     known => match (past::output(history, run), known) {
-                        (Some((view, tail)), _) => stream::Stream::copy(view, tail),
+                        (Some((view, copies)), _) => stream::Stream::copy(view, copies),
                         (None, Ok(view)) => stream::Stream::run(run, view.job, follow),
                         (None, Err(problem)) => return Err(problem),
                     },

@@ -7,12 +7,13 @@ use jiff::{SignedDuration, Timestamp};
 use super::answer::{Answer, Problem};
 use super::ask::Engine;
 use super::route::Filter;
+use super::stream::Copy;
 use crate::engine::{JobView, Request, RunInFull, RunView};
 use crate::history::{
     self, AttemptRow, AttemptView, Cursor, EntryView, History, PageView, PastRunView, PastSlotView, Unanswered,
 };
 use crate::job::JobName;
-use crate::sink::{Line, Tail};
+use crate::sink::Line;
 use crate::why::{Asked, Known, Remembered, WhyView, answer, recall};
 use crate::wire::{RunId, Stream};
 
@@ -76,21 +77,18 @@ pub fn run(engine: &Engine, history: &History, id: RunId) -> Result<RunInFull, P
 
 /// What the history has of the output of a run: its last lines. Which of them came from which output, and when, it does not
 /// know: they are given as of standard output, at the attempt's end.
-pub fn output(history: &History, id: RunId) -> Option<(RunView, Tail)> {
+pub fn output(history: &History, id: RunId) -> Option<(RunView, Vec<Copy>)> {
     let attempts = history.run(id).ok()?;
     let view = past_run(attempts.last()?, attempts.len());
-    let mut tail = Tail { over: true, ..Tail::default() };
-    for attempt in &attempts {
-        let lines = attempt.tail.split_inclusive(|byte| *byte == b'\n');
-        tail.lines.extend(lines.map(|line| {
+    let copies = attempts.iter().map(|attempt| {
+        let lines = attempt.tail.split_inclusive(|byte| *byte == b'\n').map(|line| {
             let (bytes, open) = line.strip_suffix(b"\n").map_or((line, true), |line| (line, false));
             Line { at: attempt.ended, stream: Stream::Stdout, bytes: bytes.into(), open }
-        }));
-        let printed = attempt.output.iter().sum::<u64>();
-        // How many lines came before the copy is not known; that some did, is.
-        tail.skipped += u64::from(printed > attempt.tail.len() as u64);
-    }
-    Some((view, tail))
+        });
+        let whole = attempt.output.iter().sum::<u64>() <= attempt.tail.len() as u64;
+        Copy { attempt: attempt.attempt, lines: lines.collect(), whole }
+    });
+    Some((view, copies.collect()))
 }
 
 /// A run that is over, as its last attempt stands for it.

@@ -79,6 +79,7 @@ struct Shown {
     /// Without links, once that is known.
     path: PathBuf,
     rows: u64,
+    held_up: Duration,
 }
 
 impl Shared {
@@ -94,6 +95,10 @@ impl Shared {
 
     fn counted(&self, totals: Totals) {
         self.shown().rows = totals.sum();
+    }
+
+    fn held_up(&self, by: Duration) {
+        self.shown().held_up = by;
     }
 
     fn path(&self) -> PathBuf {
@@ -115,7 +120,8 @@ impl History {
     /// hangs it is not called.
     pub fn start(state_dir: &Path, config: Option<&HistoryConfig>, ready: Ready) -> History {
         let state = if config.is_some() { State::Opening } else { State::Off };
-        let shown = Shown { state, why: String::new(), path: state_dir.join(place::FILE), rows: 0 };
+        let shown =
+            Shown { state, why: String::new(), path: state_dir.join(place::FILE), rows: 0, held_up: Duration::ZERO };
         let shared = Arc::new(Shared {
             queue: Queue::default(),
             readers: Readers::default(),
@@ -166,6 +172,7 @@ impl History {
             rows: shown.rows,
             waiting,
             dropped,
+            held_up_seconds: shown.held_up.as_secs_f64(),
         }
     }
 

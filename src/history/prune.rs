@@ -124,8 +124,12 @@ impl Pruning {
     ) -> rusqlite::Result<Step> {
         let pragma = |name| conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
         let (pages, free) = (pragma("page_count")?, pragma("freelist_count")?);
-        if totals.sum() > self.rows || pages - free > self.pages {
-            return self.oldest(conn, totals);
+        let (rows, used) = (totals.sum(), pages - free);
+        // What is over, in rows: of pages as many as rows of the common size have filled.
+        let per_page = rows as f64 / used.max(1) as f64;
+        let over = (rows.saturating_sub(self.rows) as f64).max((used - self.pages) as f64 * per_page);
+        if over > 0.0 {
+            return self.oldest(conn, totals, self.step.min(over.ceil() as i64));
         }
         if free > 0 && (pages > self.pages || free > (pages / 4).max(256)) {
             // The pages are given back as the statement is stepped through.
@@ -152,7 +156,7 @@ impl Pruning {
     }
 
     /// Lets the oldest rows of the table go whose oldest is the oldest.
-    fn oldest(&self, conn: &mut Connection, totals: &mut Totals) -> rusqlite::Result<Step> {
+    fn oldest(&self, conn: &mut Connection, totals: &mut Totals, rows: i64) -> rusqlite::Result<Step> {
         let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut oldest: Option<(i64, usize)> = None;
         for (at, table) in TABLES.iter().enumerate() {
@@ -167,7 +171,7 @@ impl Pruning {
         let Some((_, at)) = oldest else { return Ok(Step::Done) };
         let name = TABLES[at].name;
         let sql = format!("DELETE FROM {name} WHERE id IN (SELECT id FROM {name} ORDER BY id LIMIT ?)");
-        let gone = transaction.prepare_cached(&sql)?.execute([self.step])?;
+        let gone = transaction.prepare_cached(&sql)?.execute([rows])?;
         let before = *totals;
         *totals = less(*totals, at, gone);
         totals.write(&transaction, before)?;

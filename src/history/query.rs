@@ -259,11 +259,10 @@ fn listed<T>(
 ) -> rusqlite::Result<Vec<T>> {
     let mut statement = conn.prepare_cached(sql)?;
     let Bounds { job, since, below: (at, id), limit } = bounds;
-    let rows = match job {
+    match job {
         Some(job) => statement.query_map((since, at, id, limit, job), read)?.collect(),
         None => statement.query_map((since, at, id, limit), read)?.collect(),
-    };
-    rows
+    }
 }
 
 /// The last run of each of these jobs, of those that have one.
@@ -355,7 +354,7 @@ pub(super) fn facts_sql() -> [String; 3] {
     };
     [
         of("fact_of_job", "fact.at >= ?2 AND fact.at <= ?3 ORDER BY fact.at LIMIT ?4"),
-        of("fact_until", "fact.until >= ?2 AND fact.at < ?2 AND fact.until IS NOT NULL ORDER BY fact.until LIMIT ?4"),
+        of("fact_until", "fact.until >= ?2 AND fact.at < ?2 AND fact.until IS NOT NULL ORDER BY fact.until LIMIT ?3"),
         of("fact_of_kind", "fact.kind = ?3 AND fact.at < ?2 ORDER BY fact.at DESC LIMIT 1"),
     ]
 }
@@ -368,10 +367,7 @@ pub fn facts(conn: &Connection, job: Option<&JobName>, from: Timestamp, until: T
     let mut facts = Facts::default();
     for job in [Some(0), job].into_iter().flatten() {
         let mut into = conn.prepare_cached(&into)?;
-        for row in into.query_map([job, from, MAX_FACTS], |row| {
-            // Two parameters stand for three places.
-            codec::fact(row)
-        })? {
+        for row in into.query_map([job, from, MAX_FACTS], codec::fact)? {
             facts.within.extend(row?);
         }
         let mut within = conn.prepare_cached(&within)?;

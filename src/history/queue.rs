@@ -147,11 +147,6 @@ impl Queue {
         (held.rows.len() + held.taken, held.dropped)
     }
 
-    /// The end is near: no more rows.
-    pub fn is_closing(&self) -> bool {
-        self.lock().closing
-    }
-
     /// Waits for `pause`, or less where the end comes. False for the end.
     pub fn pause(&self, pause: Duration) -> bool {
         let held = self.lock();

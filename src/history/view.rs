@@ -29,7 +29,7 @@ pub enum State {
 }
 
 /// The history in a few words.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HistoryView {
     /// How it is.
     pub state: State,
@@ -44,6 +44,8 @@ pub struct HistoryView {
     pub waiting: usize,
     /// Rows that were dropped since the engine started.
     pub dropped: u64,
+    /// The longest time in a row that pruning kept rows waiting, in seconds.
+    pub held_up_seconds: f64,
 }
 
 /// Some rows of a list, newest first.
@@ -139,7 +141,7 @@ pub struct PastSlotView {
 #[serde(tag = "entry", rename_all = "kebab-case")]
 pub enum EntryView {
     /// A run.
-    Run(PastRunView),
+    Run(Box<PastRunView>),
     /// A slot that did not become one.
     Slot(PastSlotView),
 }
@@ -265,7 +267,7 @@ impl From<SlotRow> for PastSlotView {
 impl From<Entry> for EntryView {
     fn from(entry: Entry) -> Self {
         match entry {
-            Entry::Run(run) => EntryView::Run((*run).into()),
+            Entry::Run(run) => EntryView::Run(Box::new((*run).into())),
             Entry::Slot(slot) => EntryView::Slot(slot.into()),
         }
     }

@@ -55,7 +55,6 @@ pub fn run(shared: &Arc<Shared>, config: &HistoryConfig, ready: Ready) {
     let mut ready = Some(ready);
     let mut batch = None;
     while let Some(mut store) = opened(shared, config, &mut ready) {
-        shared.readers.renew(Some(shared.path()));
         let end = serve(shared, &mut store, &mut batch);
         // Before another takes its place: a reader would hold the file that was.
         shared.readers.renew(None);
@@ -88,6 +87,8 @@ fn opened(shared: &Shared, config: &HistoryConfig, ready: &mut Option<Ready>) ->
                 if told.is_some() {
                     tracing::info!(code = "history", "the history is kept again");
                 }
+                shared.counted(store.totals);
+                shared.readers.renew(Some(shared.path()));
                 shared.tell(State::Open, "");
                 if let Some(ready) = ready.take() {
                     ready(Some(tallies));
@@ -184,13 +185,7 @@ fn serve(shared: &Shared, store: &mut Store, kept: &mut Option<Batch>) -> Option
                         tracing::warn!(code = "history", "the history cannot be written, rows wait: {why}");
                     }
                     // Told to end, it tries once more: what does not go now is lost with the process.
-                    if !shared.queue.pause(AGAIN) && shared.queue.is_closing() {
-                        if let Some(batch) = kept.take() {
-                            if store.write(shared, &batch).is_ok() {
-                                told_lost(shared, &batch);
-                                continue;
-                            }
-                        }
+                    if !shared.queue.pause(AGAIN) && !last_try(shared, store, kept) {
                         return None;
                     }
                     continue;
@@ -204,6 +199,16 @@ fn serve(shared: &Shared, store: &mut Store, kept: &mut Option<Batch>) -> Option
             Err(_) => AGAIN,
         };
     }
+}
+
+/// True where the rows that are kept could be written.
+fn last_try(shared: &Shared, store: &mut Store, kept: &mut Option<Batch>) -> bool {
+    let Some(batch) = kept.take() else { return true };
+    let written = store.write(shared, &batch).is_ok();
+    if written {
+        told_lost(shared, &batch);
+    }
+    written
 }
 
 fn told_lost(shared: &Shared, batch: &Batch) {
@@ -286,6 +291,7 @@ impl Store {
         if self.pruning.step(&mut self.conn, &mut self.totals, Timestamp::now())? == Step::More {
             self.dirty.get_or_insert_with(Instant::now);
             shared.counted(self.totals);
+            shared.held_up(self.pruning.longest());
             return Ok(Duration::ZERO);
         }
         let settled = self.dirty.map(|since| SETTLE.saturating_sub(since.elapsed()));
