@@ -133,8 +133,7 @@ pub fn why(engine: &Engine, history: &History, name: &JobName, at: Option<Timest
     let known = engine.ask(|reply| Request::Why(name.clone(), reply))?;
     let at = instant(&known, history, at, now);
     let past = remembered(&known, history, at, now);
-    let known_to_history = past.row.is_some() || !past.happened.is_empty() || !past.attempts.is_empty();
-    if known.armed.is_none() && known.broken.is_none() && !known_to_history {
+    if known.armed.is_none() && known.broken.is_none() && !past.known {
         // The engine says it in its own words.
         engine.ask(|reply| Request::Job(name.clone(), reply))?;
     }

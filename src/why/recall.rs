@@ -48,6 +48,8 @@ pub fn recall(
     since: Option<Timestamp>,
 ) -> Remembered {
     let Around { slot, before, after, going, .. } = around;
+    let own = facts.before.iter().chain(&facts.within).any(|fact| fact.job.is_some());
+    let known = own || slot.is_some() || before.is_some() || after.is_some() || !going.is_empty();
     let newer = after.as_ref().map(|after| after.oldest);
     let happened: Vec<Happened> = facts.before.into_iter().chain(facts.within).map(happened).collect();
     let earlier = before.is_some() || happened.iter().any(|what| what.at <= at);
@@ -62,7 +64,7 @@ pub fn recall(
     let dropped = happened.iter().filter(|what| what.kind == FactKind::Dropped.word());
     let dropped = dropped.filter(|what| what.at <= at && what.until.is_none_or(|until| until >= at));
     let dropped = dropped.map(|what| what.code.parse().unwrap_or(1)).sum();
-    Remembered { trouble: None, begins, dropped, row: slot.map(row), newer, then, attempts, happened }
+    Remembered { trouble: None, known, begins, dropped, row: slot.map(row), newer, then, attempts, happened }
 }
 
 fn row(row: SlotRow) -> Row {

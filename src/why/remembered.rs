@@ -9,6 +9,8 @@ use crate::wire::RunId;
 pub struct Remembered {
     /// A sentence why it cannot be asked; then nothing else is here.
     pub trouble: Option<String>,
+    /// It has something of the job.
+    pub known: bool,
     /// The first thing that it has, where that is after the instant.
     pub begins: Option<Timestamp>,
     /// Rows that were lost at that time.
