@@ -18,6 +18,7 @@ pub mod warden;
 pub mod wire;
 pub mod sink;
 pub mod beat;
+pub mod alarm;
 pub mod api;
 pub mod client;
 pub mod cli;

@@ -1,0 +1,19 @@
+//! Alarms: who is told of what happens to jobs, and how.
+//!
+//! ```text
+//!  facts → happenings → rules ─→ group ──→ text ─┬→ deliver → http   webhook, ping, report
+//!                      (pure)    (pure)   (pure) └→ errand           mail, command, beat
+//! ```
+//!
+//! An alarm changes no outcome and holds up no job: what is sent over the network is sent on threads of its own, what is a
+//! program is an errand. All queues are bounded, and a target that fails is an item of its own in `rota status`.
+
+pub mod keys;
+pub mod read;
+mod rule;
+mod target;
+mod template;
+
+pub use rule::{MAX_RULES, Notify, On, Rule, To};
+pub use target::{Call, Kind, TIMEOUT, Target, TargetId};
+pub use template::Template;
