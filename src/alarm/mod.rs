@@ -8,12 +8,19 @@
 //! An alarm changes no outcome and holds up no job: what is sent over the network is sent on threads of its own, what is a
 //! program is an errand. All queues are bounded, and a target that fails is an item of its own in `rota status`.
 
+pub mod group;
+mod happening;
 pub mod keys;
 pub mod read;
 mod rule;
+pub mod rules;
 mod target;
 mod template;
+#[cfg(test)]
+pub(crate) mod tests;
+mod watch;
 
+pub use happening::{Alarm, Due, Happening, Told, What};
 pub use rule::{MAX_RULES, Notify, On, Rule, To};
 pub use target::{Call, Kind, TIMEOUT, Target, TargetId};
 pub use template::Template;
