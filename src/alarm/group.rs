@@ -169,7 +169,11 @@ mod tests {
             }
             sent += 1;
         }
-        told += groups.flush(seconds(7200)).iter().map(|message| message.alarms.len() as u64 + message.unlisted()).sum::<u64>();
+        told += groups
+            .flush(seconds(7200))
+            .iter()
+            .map(|message| message.alarms.len() as u64 + message.unlisted())
+            .sum::<u64>();
         assert_eq!(told, sent);
         for start in &times {
             let within = times.iter().filter(|time| (*start..start + 3600).contains(*time)).count();

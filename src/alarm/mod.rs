@@ -11,10 +11,13 @@
 pub mod group;
 mod happening;
 pub mod keys;
+pub mod mail;
 pub mod read;
+pub mod report;
 mod rule;
 pub mod rules;
 mod target;
+pub mod text;
 mod template;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -148,9 +148,12 @@ impl Rules {
     fn due_of(&self, job: &JobName, watch: &Watch, kept: Kept, at: Timestamp) -> Option<Due> {
         let Kept { on, rules, programs_only, reason, told, slot, since, count } = kept;
         let mut seen = BTreeSet::new();
-        let wanted = watch.notify.rules.iter().enumerate().filter(|(at, rule)| {
-            rule.is_on(on) && rules.is_none_or(|rules| rules & bit(*at) != 0)
-        });
+        let wanted = watch
+            .notify
+            .rules
+            .iter()
+            .enumerate()
+            .filter(|(at, rule)| rule.is_on(on) && rules.is_none_or(|rules| rules & bit(*at) != 0));
         let to: Vec<Arc<Target>> = wanted
             .flat_map(|(_, rule)| &rule.to)
             .filter_map(|to| match to {

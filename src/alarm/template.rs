@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 /// Longest template, in bytes.
 const MAX: usize = 16 << 10;
 
+/// Most places.
+const MAX_PLACES: usize = 32;
+
 /// The names that a place may have.
 pub const NAMES: [&str; 17] = [
     "job",
@@ -57,6 +60,9 @@ impl Template {
         }
         let json = text.trim_start().starts_with(['{', '[']) && !text.trim_start().starts_with("{{");
         let template = Self { text: text.to_owned(), json };
+        if template.parts().filter(|part| matches!(part, Part::Place(_))).count() > MAX_PLACES {
+            return Err(format!("at most {MAX_PLACES} places"));
+        }
         for part in template.parts() {
             if let Part::Place(name) = part
                 && !NAMES.contains(&name)

@@ -303,13 +303,16 @@ impl Watch {
     fn long(&mut self, now: Now) -> Vec<Kept> {
         let mut kept = Vec::new();
         for at in 0..self.running.len() {
-            let Some((told, took)) = self.running.get(at).map(|running| (running.over, running.lasted(now))) else { break };
+            let Some((told, took)) = self.running.get(at).map(|running| (running.over, running.lasted(now))) else {
+                break;
+            };
             let over = |rule: usize| self.limit(rule).is_some_and(|limit| limit <= took);
             let Some(rules) = self.bits(told, over) else { continue };
             let Some(running) = self.running.get_mut(at) else { break };
             running.over |= rules;
             let (told, since) = (running.told.clone(), running.since);
-            let usual = self.usual().map(|usual| format!(", and usually takes {}", span_words(usual))).unwrap_or_default();
+            let usual =
+                self.usual().map(|usual| format!(", and usually takes {}", span_words(usual))).unwrap_or_default();
             let reason = format!("has been running for {}{usual}", span_words(took));
             let held = self.damped(On::Long, 1, reason, Some(&told), None, now);
             kept.extend(held.into_iter().map(|kept| Kept { rules: Some(rules), since: Some(since), ..kept }));
@@ -330,7 +333,13 @@ impl Watch {
         if !self.notify.rules.iter().any(|rule| rule.is_on(on)) {
             return Vec::new();
         }
-        let alarm = |reason: String, programs_only| Kept { programs_only, told: told.cloned(), slot, count, ..Kept::of(on, reason) };
+        let alarm = |reason: String, programs_only| Kept {
+            programs_only,
+            told: told.cloned(),
+            slot,
+            count,
+            ..Kept::of(on, reason)
+        };
         match self.dampers.iter_mut().find(|damper| damper.on == on) {
             Some(damper) => {
                 damper.count += count;
@@ -338,7 +347,13 @@ impl Watch {
                 vec![alarm(reason, Some(true))]
             }
             None => {
-                self.dampers.push(Damper { on, until: now.mono + FIRST_AGAIN, pause: FIRST_AGAIN, count: 0, last: None });
+                self.dampers.push(Damper {
+                    on,
+                    until: now.mono + FIRST_AGAIN,
+                    pause: FIRST_AGAIN,
+                    count: 0,
+                    last: None,
+                });
                 vec![alarm(reason, None)]
             }
         }
@@ -368,11 +383,14 @@ impl Watch {
         let within = |on| self.within(rule, on).filter(|_| self.active);
         let silent = within(On::Silent).filter(|_| untold(self.quiet.told));
         let silent = silent.map(|within| self.quiet.set + within.saturating_sub(self.quiet.before));
-        let late = within(On::Late).and_then(|within| {
-            self.slots.iter().filter(|slot| untold(slot.told)).map(|slot| slot.due + within).min()
-        });
+        let late = within(On::Late)
+            .and_then(|within| self.slots.iter().filter(|slot| untold(slot.told)).map(|slot| slot.due + within).min());
         let long = self.limit(rule).and_then(|limit| {
-            self.running.iter().filter(|running| untold(running.over)).map(|running| running.set + limit.saturating_sub(running.before)).min()
+            self.running
+                .iter()
+                .filter(|running| untold(running.over))
+                .map(|running| running.set + limit.saturating_sub(running.before))
+                .min()
         });
         silent.into_iter().chain(late).chain(long).min()
     }
