@@ -8,8 +8,11 @@
 //! An alarm changes no outcome and holds up no job: what is sent over the network is sent on threads of its own, what is a
 //! program is an errand. All queues are bounded, and a target that fails is an item of its own in `rota status`.
 
+pub mod deliver;
 pub mod group;
 mod happening;
+pub mod health;
+pub mod http;
 pub mod keys;
 pub mod mail;
 pub mod read;

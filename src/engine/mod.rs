@@ -47,7 +47,9 @@ use crate::wire::Link;
 
 pub use request::{Beat, Change, Edit, Edited, Entry, Keys, Pause, Refusal, Reply, Request, Text};
 pub use tell::outcome_words;
-pub use view::{BeatsView, FileView, JobView, JournalView, Outcome, RunView, StatusView, Verdict, VerdictView};
+pub use view::{
+    BeatsView, FileView, JobView, JournalView, Outcome, RunView, StatusView, TargetView, Verdict, VerdictView,
+};
 pub use words::span as span_words;
 
 /// Threads that may wait for slow disks at once.

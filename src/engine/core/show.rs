@@ -38,6 +38,7 @@ impl State {
             output_dropped: self.past.dropped,
             watch: self.watch.clone(),
             beats: None,
+            alarms: Vec::new(),
             stopping: self.stopping.is_some(),
             journal: self.setting.journal.clone(),
         }
