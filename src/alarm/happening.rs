@@ -35,6 +35,8 @@ pub enum What {
     Due(Option<Timestamp>),
     /// A run was started.
     Started(Told),
+    /// A run of the engine before goes on.
+    GoesOn(Told),
     /// An attempt failed, and another follows.
     AttemptFailed(Told),
     /// A run succeeded.
@@ -43,6 +45,8 @@ pub enum What {
     Failed(Told),
     /// A run is over and neither succeeded nor failed: somebody stopped it.
     Ended(Told),
+    /// A slot is decided, and nobody is told: it fell in a pause, gave way to another, or was let go on request.
+    Decided(Timestamp),
     /// A slot was let go: the code of the rule.
     Skipped(Timestamp, &'static str),
     /// So many slots passed unwatched, or otherwise undone: the newest, how many, and the code.

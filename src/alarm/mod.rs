@@ -19,6 +19,7 @@ pub mod read;
 pub mod report;
 mod rule;
 pub mod rules;
+pub mod send;
 mod target;
 pub mod text;
 mod template;

@@ -163,6 +163,14 @@ impl Watch {
                 self.started(told, at, now);
                 vec![Kept::about(On::Start, told)]
             }
+            What::GoesOn(told) => {
+                self.started(told, at, now);
+                Vec::new()
+            }
+            What::Decided(slot) => {
+                self.slots.retain(|known| known.slot > *slot);
+                Vec::new()
+            }
             What::AttemptFailed(told) => self.damped(On::Attempt, 1, told.reason.clone(), Some(told), None, now),
             What::Succeeded(told) => self.succeeded(told, at, now),
             What::Failed(told) => self.failed(told, at, now),
@@ -181,7 +189,8 @@ impl Watch {
             What::Missed(slot, count, code) => {
                 self.slots.retain(|known| known.slot > *slot);
                 let many = if *count == 1 { String::new() } else { format!(" {count} times") };
-                self.damped(On::Missed, *count, format!("was missed{many}: {code}"), None, Some(*slot), now)
+                let why = if *code == "unwatched" { "nobody watched" } else { code };
+                self.damped(On::Missed, *count, format!("was missed{many}: {why}"), None, Some(*slot), now)
             }
         }
     }

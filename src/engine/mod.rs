@@ -12,6 +12,7 @@
 //! own and speaks by messages. A panic ends the process at once; the warden keeps the runs and starts another engine, which
 //! takes over from what the warden has.
 
+mod alarms;
 mod ask;
 mod beats;
 mod boot;

@@ -227,7 +227,7 @@ pub struct JournalView {
 pub struct TargetView {
     /// Its name in rotad.yaml, or for one that stands in a rule `ping of JOB`.
     pub name: String,
-    /// `webhook`, `command`, `mail`, `beat`, `report`, `ping`.
+    /// `webhook`, `command`, `mail`, `report`, `ping`.
     pub kind: String,
     /// Messages that it took.
     pub sent: u64,

@@ -103,6 +103,17 @@ impl State {
         self.files.values().cloned().collect()
     }
 
+    /// The next slot of a job that may run.
+    pub fn next_of(&self, name: &JobName) -> Option<Timestamp> {
+        self.jobs.get(name)?.next.filter(|_| self.pauses.get(name).is_none())
+    }
+
+    /// The runs of a job that go on.
+    pub fn runs_of(&self, name: &JobName) -> Vec<RunView> {
+        let runs = self.going.get(name).into_iter().flat_map(|going| &going.runs);
+        runs.filter_map(|id| self.runs.get(id)).map(run_view).collect()
+    }
+
     /// The definition of a job.
     pub fn definition(&self, name: &JobName) -> Option<Arc<Job>> {
         self.jobs.get(name).map(|entry| entry.job.clone())
