@@ -114,7 +114,7 @@ impl Deliver {
 
     /// A thread: sends what may go, as long as there is something.
     fn work(&self) {
-        let mut caller = Caller::new();
+        let mut caller = Caller::default();
         while let Some(post) = self.next() {
             let result = caller.call(&post.request);
             let again = match &result {

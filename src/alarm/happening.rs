@@ -45,7 +45,7 @@ pub enum What {
     Failed(Told),
     /// A run is over and neither succeeded nor failed: somebody stopped it.
     Ended(Told),
-    /// A slot is decided, and nobody is told: it fell in a pause, gave way to another, or was let go on request.
+    /// A slot is decided, and nobody is told: it fell in a pause, or was let go on request.
     Decided(Timestamp),
     /// A slot was let go: the code of the rule.
     Skipped(Timestamp, &'static str),

@@ -50,9 +50,8 @@ pub struct Caller {
     made: Instant,
 }
 
-impl Caller {
-    /// A caller.
-    pub fn new() -> Self {
+impl Default for Caller {
+    fn default() -> Self {
         let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
         let config = Agent::config_builder()
             .http_status_as_error(false)
@@ -66,11 +65,13 @@ impl Caller {
             .build();
         Self { agent: config.into(), made: Instant::now() }
     }
+}
 
+impl Caller {
     /// Makes a request, within the time of its call.
     pub fn call(&mut self, request: &Request) -> Result<(), Failed> {
         if self.made.elapsed() > AGENT_AGE {
-            *self = Self::new();
+            *self = Self::default();
         }
         let Request { call, content_type, extra, body, only_200 } = request;
         let mut made = self.agent.post(&call.url.0);

@@ -19,17 +19,17 @@ pub const TARGETS: Value = Named(NAME, TARGET);
 
 /// What a rule is about.
 const ON: Value = Word(&[
-    ("failure", "A run failed, and the one before had not."),
-    ("recovery", "A run succeeded after one that had failed."),
-    ("still-failing", "A run failed again, and the last word about it is 1h old, then 2h, 4h and so on up to 24h."),
-    ("skipped", "A slot was skipped for a run that goes on, or because as many go on as may."),
-    ("missed", "Slots passed while nobody watched."),
-    ("late", "A slot was not started `within` a time."),
-    ("silent", "There was no success `within` a time."),
-    ("long", "A run takes longer than `over`, or `times` as long as it usually does."),
-    ("start", "A run was started."),
-    ("success", "A run succeeded."),
-    ("attempt", "An attempt failed, and another follows."),
+    ("failure", ""),
+    ("recovery", ""),
+    ("still-failing", ""),
+    ("skipped", ""),
+    ("missed", ""),
+    ("late", ""),
+    ("silent", ""),
+    ("long", ""),
+    ("start", ""),
+    ("success", ""),
+    ("attempt", ""),
 ]);
 
 /// The keys of a rule.
@@ -47,7 +47,7 @@ pub static RULE: &[Group] = &[Group {
         Key::new("times", Whole(2, 100), "The factor of `long`; what is usual is the median of the last 9 runs that succeeded, and \
             is known from the third on. Less than 10s is never long.")
             .example("3"),
-        Key::new("to", Either(&Any, &Either(&List(&Any, 16), &Keys(TARGET))), "Where to: the name of a target of rotad.yaml(5), a list of \
+        Key::new("to", Either(&Any, &Either(&List(&Any, 16), &Keys(TARGET))), "Where to: the name of one of the `targets` of the configuration, a list of \
             names, or one target that stands here. Needed.")
             .example("{ping: 'https://hc-ping.com/UUID'}"),
     ],

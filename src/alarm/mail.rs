@@ -27,7 +27,7 @@ pub fn mail(to: &[String], subject: &str, body: &str) -> String {
     for line in body.lines() {
         let mut rest = line;
         while rest.len() > LINE {
-            let (first, after) = rest.split_at(rest.floor_char_boundary(LINE));
+            let (first, after) = rest.split_at(text::floor(rest, LINE));
             let _ = writeln!(mail, "{first}");
             rest = after;
         }
@@ -54,7 +54,7 @@ fn header(text: &str) -> String {
     let mut words = Vec::new();
     let mut rest = line;
     while !rest.is_empty() {
-        let (word, after) = rest.split_at(rest.floor_char_boundary(WORD.min(rest.len())));
+        let (word, after) = rest.split_at(text::floor(rest, WORD));
         words.push(format!("=?UTF-8?B?{}?=", base64(word.as_bytes())));
         rest = after;
     }

@@ -45,8 +45,14 @@ pub fn tail(bytes: &[u8], most: usize) -> String {
     let mut text: String = text.chars().map(harmless).collect();
     // What was no text has grown.
     let over = text.len().saturating_sub(most);
-    text.drain(..text.ceil_char_boundary(over));
+    let over = (over..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(over);
+    text.drain(..over);
     text
+}
+
+/// The last place up to `at` where no character is cut.
+pub fn floor(text: &str, at: usize) -> usize {
+    (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }
 
 /// A character of foreign text: neither does anything to a terminal, nor ends a string for the operating system.
@@ -257,7 +263,7 @@ fn brief(message: &Message, speaker: &Speaker) -> String {
 /// At most [`WHOLE`] bytes.
 fn cut(mut text: String) -> String {
     if text.len() > WHOLE {
-        text.truncate(text.floor_char_boundary(WHOLE - 16));
+        text.truncate(floor(&text, WHOLE - 16));
         text.push_str("\n…\n");
     }
     text

@@ -213,9 +213,8 @@ impl Watch {
     }
 
     fn started(&mut self, told: &Told, at: Timestamp, now: Now) {
-        match told.slot {
-            Some(slot) => self.slots.retain(|known| known.slot > slot),
-            None => {}
+        if let Some(slot) = told.slot {
+            self.slots.retain(|known| known.slot > slot);
         }
         if self.running.iter().any(|running| running.told.run == told.run) {
             return;

@@ -153,8 +153,8 @@ impl Engine {
 
     fn alarm_verdict(&mut self, job: &JobName, slot: Timestamp, fate: Fate) {
         let what = match fate {
-            // Not started yet: until then it may be late.
-            Fate::Ran(_) => None,
+            // Not started yet: until it is, or the newer one in its place, it may be late.
+            Fate::Ran(_) | Fate::Superseded => None,
             Fate::Skipped(rule @ (Rule::Overlap | Rule::Limit)) => Some(What::Skipped(slot, rule.code())),
             Fate::Missed(count) => Some(What::Missed(slot, count, "unwatched")),
             _ => Some(What::Decided(slot)),
