@@ -1,8 +1,8 @@
 //! Sends requests, on threads of its own: nothing else waits for a target, and no target for another that hangs.
 //!
-//! A target has one request under way; a host two, and one once it fails; hosts that fail have [`FAILING`] threads of all
-//! [`THREADS`] between them. Up to [`WAITING`] requests wait, of one host a quarter of that. A request that fails is tried again
-//! after each of [`BACKOFF`] and then given up.
+//! A target has one request under way; a host three, and one once it fails; hosts that fail have [`FAILING`] threads of all
+//! [`THREADS`] between them. Up to [`WAITING`] requests wait, a quarter of it kept for people's; of a host that fails
+//! [`WAITING_FAILING`]. A request that fails is tried again after each of [`BACKOFF`] and then given up.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -22,8 +22,10 @@ pub const WAITING: usize = 1_000;
 pub const WAITING_BYTES: usize = 16 << 20;
 /// Before a request that failed is tried again.
 pub const BACKOFF: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(10), Duration::from_secs(60)];
-/// Requests to one host that wait.
-const WAITING_HOST: usize = WAITING / 4;
+/// Of those, so many from programs that hear of every run: ten thousand jobs may ping in one minute.
+const WAITING_PROGRAMS: usize = WAITING * 3 / 4;
+/// Requests to a host that fails that wait.
+pub const WAITING_FAILING: usize = WAITING / 4;
 /// A thread that has nothing to do ends after this.
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -82,8 +84,9 @@ impl Deliver {
     pub fn send(&self, target: &Arc<Target>, request: Request) {
         let host: Arc<str> = host(&request.call.url.0).into();
         let mut queue = self.shared.queue();
-        let crowded = queue.hosts.get(&host).is_some_and(|host| host.waiting >= WAITING_HOST);
-        if crowded || queue.waiting.len() >= WAITING || queue.bytes + request.body.len() > WAITING_BYTES {
+        let crowded = queue.hosts.get(&host).is_some_and(|host| host.failing && host.waiting >= WAITING_FAILING);
+        let most = if target.is_program() { WAITING_PROGRAMS } else { WAITING };
+        if crowded || queue.waiting.len() >= most || queue.bytes + request.body.len() > WAITING_BYTES {
             drop(queue);
             return self.shared.books.dropped(target);
         }
@@ -136,11 +139,13 @@ impl Deliver {
             if let Some(pause) = again {
                 queue.wait(Post { tried: post.tried + 1, ..post }, Instant::now() + pause);
             }
+            let dropped = queue.thin(&host);
             if queue.hosts.get(&host).is_some_and(|host| host.waiting + host.going == 0 && !host.failing) {
                 queue.hosts.remove(&host);
             }
             queue.forget_hosts();
             drop(queue);
+            dropped.iter().for_each(|post| self.shared.books.dropped(&post.target));
             self.shared.changed.notify_all();
         }
     }
@@ -191,7 +196,7 @@ impl Queue {
             let host = self.hosts.get(&post.host);
             let room = host.is_none_or(|host| match host.failing {
                 true => host.going == 0 && failing < FAILING,
-                false => host.going < 2,
+                false => host.going < THREADS - 1,
             });
             room && !self.going.contains(&post.target.id())
         };
@@ -203,6 +208,23 @@ impl Queue {
         let host = self.hosts.entry(post.host.clone()).or_default();
         (host.waiting, host.going) = (host.waiting - 1, host.going + 1);
         Some(post)
+    }
+
+    /// Takes out what waits for a host that fails beyond what may: the newest, since it is the least overdue.
+    fn thin(&mut self, host: &Arc<str>) -> Vec<Post> {
+        let over = self
+            .hosts
+            .get(host)
+            .filter(|host| host.failing)
+            .map_or(0, |host| host.waiting.saturating_sub(WAITING_FAILING));
+        let of_host = self.waiting.iter().rev().filter(|(_, post)| post.host == *host);
+        let keys: Vec<_> = of_host.take(over).map(|(key, _)| *key).collect();
+        let posts: Vec<Post> = keys.iter().filter_map(|key| self.waiting.remove(key)).collect();
+        self.bytes -= posts.iter().map(|post| post.request.body.len()).sum::<usize>();
+        if let Some(host) = self.hosts.get_mut(host) {
+            host.waiting -= posts.len();
+        }
+        posts
     }
 
     /// Hosts that fail and have nothing to send are remembered, a few.

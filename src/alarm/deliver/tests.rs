@@ -97,8 +97,14 @@ fn i117_what_waits_is_bounded() {
     let (target, request) = to(&bad, "a");
     books.name(&target);
     (0..WAITING).for_each(|_| deliver.send(&target, request.clone()));
-    assert!(deliver.shared.queue().waiting.len() <= WAITING_HOST);
-    assert!(view(&books, "a").dropped >= (WAITING - WAITING_HOST - 1) as u64);
+    assert!(deliver.shared.queue().waiting.len() <= WAITING_PROGRAMS);
+    assert!(view(&books, "a").dropped >= (WAITING - WAITING_PROGRAMS - 1) as u64);
+    let (people, message) = to("http://127.0.0.1:9", "people");
+    let people =
+        Arc::new(Target { kind: Kind::Webhook { call: message.call.clone(), template: None }, ..(*people).clone() });
+    deliver.send(&people, message);
+    assert_eq!(view(&books, "people").dropped, 0, "people's have a place of their own");
+    until("it is known to fail", || deliver.shared.queue().waiting.len() <= WAITING_FAILING + 1);
     let large = Request { body: "x".repeat(WAITING_BYTES), ..to("http://127.0.0.1:9", "b").1 };
     let (other, _) = to("http://127.0.0.1:9", "b");
     books.name(&other);
