@@ -82,7 +82,7 @@ fn capture(dir: &Path, mib: u64) -> Duration {
     let capture = Capture::start(&config, Arc::new(engine), sender).expect("threads");
     capture.adopted();
     let (run, name) = (RunId(1), JobName::parse("bench").expect("a name"));
-    capture.expect(RunLabel { run, job: name, target: LogTarget::File, output_limit: u64::MAX });
+    capture.expect(RunLabel { run, of: run, attempt: 1, job: name, target: LogTarget::File, output_limit: u64::MAX });
     let ((stdout, out), (stderr, err)) = (std::io::pipe().expect("a pipe"), std::io::pipe().expect("a pipe"));
     let start = Instant::now();
     let mut job = job(mib).stdout(out).stderr(err).spawn().expect("the job");

@@ -1,5 +1,5 @@
 //! What ten thousand schedules cost. The bounds are wide, for debug builds on busy machines; `--nocapture` shows the
-//! numbers, which in a release build should be below 100 ms and a few megabytes.
+//! numbers, which in a release build should be below 100 ms; a schedule has some 200 bytes.
 
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 
@@ -43,5 +43,5 @@ fn ten_thousand_schedules_are_quick_and_small() {
     let grown = before.zip(resident()).map(|(before, after)| after.saturating_sub(before));
     println!("parse {parsed:?}, next {:?}, {grown:?} bytes", took - parsed);
     assert!(took < Duration::from_secs(5), "{took:?}");
-    assert!(grown.is_none_or(|bytes| bytes < 24 << 20), "{grown:?} bytes");
+    assert!(grown.is_none_or(|bytes| bytes < 6 << 20), "{grown:?} bytes");
 }

@@ -171,7 +171,7 @@ fn job_texts() -> Vec<(String, bool)> {
         "log: syslog",
         "log: {target: file}",
         "no_new_privs: 'no'",
-        "retries: 3",
+        "retry: 3",
         "dialect: cron",
         "timezone: ''",
         "schedule: [a]",

@@ -55,7 +55,9 @@ fn text(term: &Term, job: &JobView, files: &[FileFindings], now: Timestamp) -> S
     line("command", &command(&job.command));
     line("user", &visible(&job.user));
     if let Some(schedule) = &job.schedule {
-        let more: Vec<String> = [&job.dialect, &job.timezone].into_iter().flatten().map(|text| visible(text)).collect();
+        let mut more: Vec<String> =
+            [&job.dialect, &job.timezone].into_iter().flatten().map(|text| visible(text)).collect();
+        more.extend(job.dst.map(|dst| format!("dst: {dst}")));
         line("schedule", &format!("{} ({})", visible(schedule), more.join(", ")));
         let never = if job.pause.is_some() { "when it is resumed" } else { "never" };
         line("next", &job.next.map_or_else(|| never.into(), |at| when::both(at, now)));

@@ -11,7 +11,7 @@ use tracing_journald::{Priority, PriorityMappings};
 use tracing_subscriber::layer::SubscriberExt;
 
 use super::view::JournalView;
-use crate::sink::{ATTEMPT, OWN_FACILITY, message_id};
+use crate::sink::{OWN_FACILITY, message_id};
 use crate::warden::say::stderr_is_journal;
 
 /// An event on its way to whoever speaks.
@@ -64,7 +64,7 @@ impl Journal {
                     $level,
                     ROTA_JOB = said.job.as_deref(),
                     ROTA_RUN_ID = said.run.as_deref(),
-                    ROTA_ATTEMPT = said.run.as_ref().map(|_| ATTEMPT),
+                    ROTA_ATTEMPT = said.run.as_ref().map(|_| 1_u8),
                     ROTA_CODE = said.code.as_deref(),
                     ROTA_FILE = said.file.as_deref(),
                     MESSAGE_ID = said.message_id(),

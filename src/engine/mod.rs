@@ -23,6 +23,7 @@ mod greet;
 mod journal;
 mod keep;
 mod ledger;
+mod monitor;
 mod opener;
 mod outbox;
 mod perform;
@@ -46,10 +47,13 @@ use std::time::Duration;
 
 use crate::wire::Link;
 
-pub use request::{Beat, Change, Edit, Edited, Entry, Keys, Pause, Refusal, Reply, Request, Text};
+pub use request::{
+    Beat, Change, Condition, Edit, Edited, Entry, Keys, Pause, Readiness, Refusal, Reply, Request, Text,
+};
 pub use tell::outcome_words;
 pub use view::{
-    BeatsView, FileView, JobView, JournalView, Outcome, RunView, StatusView, TargetView, Verdict, VerdictView,
+    BeatsView, ExplanationView, FileView, JobView, JournalView, Outcome, RunView, StatusView, TargetView, Verdict,
+    VerdictView,
 };
 pub use words::span as span_words;
 

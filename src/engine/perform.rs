@@ -43,6 +43,7 @@ impl Engine {
             }
         }
         if !facts.is_empty() {
+            facts.iter().for_each(|fact| self.tallies.hear(fact, &self.state));
             self.note(&facts);
             self.keep(&facts);
             self.beat_facts(&facts);
@@ -84,6 +85,8 @@ impl Engine {
     pub(super) fn run_label(&self, label: &Label) -> RunLabel {
         RunLabel {
             run: label.run,
+            of: label.of,
+            attempt: label.attempt,
             job: label.job.clone(),
             target: label.log.unwrap_or(self.config.log.target),
             output_limit: label.output_limit,

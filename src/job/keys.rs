@@ -102,9 +102,67 @@ static WHEN: &[Key] = &[
     )
     .default("robfig")
     .example("vixie"),
+    Key::new(
+        "dst",
+        Word(&[
+            ("skip", "A time that does not exist has no run; one that comes twice runs the first time."),
+            ("once", "A time that does not exist runs when the clock has jumped over it; one that comes twice runs the first time."),
+            ("both", "A time that does not exist runs when the clock has jumped over it; one that comes twice runs both times."),
+        ]),
+        "What to do on days on which clocks change. However many times of the schedule one jump leaves out, one run is made \
+         up for them. Without it the dialect's own rule holds, and a note (`dst`) tells beforehand what that will do to a \
+         job that is not due in every hour.",
+    )
+    .otherwise("as the dialect's original does")
+    .example("once"),
+    Key::new(
+        "at",
+        Form("time", "[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2})?|[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2})"),
+        "Instead of `schedule`: the one time at which it is due, in `timezone` or with an offset of its own \
+         (`2026-12-01T02:30:00+01:00`). A time that does not exist there is due when the clock has jumped over it, one that \
+         comes twice the first time. Once it has passed the job runs on demand only.",
+    )
+    .example("2026-12-01T02:30"),
+    Key::new(
+        "when_done",
+        Word(&[
+            ("keep", "The file stays, and the job runs on demand."),
+            ("remove", "The file is removed, and the job with it."),
+        ]),
+        "What becomes of a job with `at` once it has run.",
+    )
+    .default("keep")
+    .example("remove"),
     Key::new("timezone", Form("zone", "[A-Za-z0-9_+/-]+"), "The zone of the schedule, by its name: `Europe/Berlin`.")
         .otherwise("the daemon's")
         .example("Europe/Berlin"),
+    Key::new(
+        "catch_up",
+        Word(&[
+            ("none", "They are missed."),
+            ("last", "The newest of them runs, the others are missed."),
+            ("all", "They run one after the other, oldest first; slots that come due meanwhile join them."),
+        ]),
+        "What becomes of slots that fell in time that nobody watched: the daemon was down, the machine off or suspended, its \
+         clock set forward, the process stopped. A run that makes up for a slot is told the slot's time. A slot that is \
+         found at most a minute late runs in any case, unless the daemon was killed.",
+    )
+    .otherwise("`none`; with `at` it is `last`")
+    .example("last"),
+    Key::new("catch_up_window", Duration, "No slot is made up for that is older than this when it is found.")
+        .default("7d")
+        .example("1d"),
+    Key::new("catch_up_max", Whole(1, 100), "Of `catch_up: all`, the newest so many; older ones are missed.")
+        .default("10")
+        .example("24"),
+    Key::new(
+        "after",
+        Map("[^\\x00-\\x1f\\x7f]+"),
+        "Other jobs by name, each with the end that counts: `success`, `failure` or `any`. The job starts once each of them \
+         has ended so since it started last, beside the slots of its own `schedule`, if it has one. An end counts when no \
+         further attempt follows. At most 16.",
+    )
+    .example("{backup: success}"),
     Key::new(
         "on_overlap",
         Word(&[
@@ -144,10 +202,47 @@ static HOW_LONG: &[Key] = &[
     )
     .default("10s")
     .example("1m"),
+    Key::new(
+        "retries",
+        Either(&Keys(RETRIES), &Whole(0, 100)),
+        "How often a run that failed is attempted again, or a map that says more. A run that was stopped on request, for a \
+         newer one or with the daemon is not. While it waits for its next attempt the run does not go on: whatever starts \
+         meanwhile takes its place (unless `on_overlap` is `allow`), and so does a pause, a disabled job, a stop.",
+    )
+    .default("0")
+    .example("{max: 3, delay: 1m}"),
     Key::new("success_codes", Either(&List(&CODE, MAX_CODES), &CODE), "Exit codes that count as success.")
         .default("[0]")
         .example("[0, 3]"),
 ];
+
+static RETRIES: &[Group] = &[Group {
+    title: "",
+    keys: &[
+        Key::new("max", Whole(0, 100), "Attempts after the first.").default("3").example("5"),
+        Key::new("delay", Duration, "From the end of the first attempt to the start of the second.")
+            .default("10s")
+            .example("1m"),
+        Key::new(
+            "backoff",
+            Written("factor", "100|[1-9][0-9]?(\\.[0-9]{1,2})?", 100),
+            "Each further delay is so many times the one before, from 1 to 100.",
+        )
+        .default("2")
+        .example("1.5"),
+        Key::new("max_delay", Duration, "The longest delay.").default("1h").example("30m"),
+        Key::new(
+            "on",
+            Either(&List(&RETRY_ON, 256), &RETRY_ON),
+            "After what: `failure` (an exit code that is no success, or a signal), `timeout`, `could-not-start`, or exit codes.",
+        )
+        .default("[failure, timeout, could-not-start]")
+        .example("[timeout, 75]"),
+    ],
+}];
+
+/// What a run is attempted again after.
+const RETRY_ON: Value = Written("outcome", "failure|timeout|could-not-start|[0-9]{1,3}", 255);
 
 static WHAT_IT_MAY_USE: &[Key] = &[Key::new(
     "limits",

@@ -4,9 +4,11 @@ pub mod file;
 mod finding;
 pub mod keys;
 mod name;
+pub mod policy;
 mod spec;
 
 pub use file::{read_job, user_name};
 pub use finding::{Finding, Place, Severity};
 pub use name::{JobName, MAX_NAME, NameError};
-pub use spec::{Armed, Job, Limits, LogTarget, OnOverlap, Program};
+pub use policy::{After, AfterEnd, CatchUp, CatchUpRule, Retries, RetryOn};
+pub use spec::{Armed, Job, Limits, LogTarget, OnOverlap, Program, WhenDone};

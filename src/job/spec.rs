@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::JobName;
+use super::{After, CatchUp, JobName, Retries};
 use crate::alarm::Notify;
 use crate::schedule::Schedule;
 
@@ -28,6 +28,14 @@ pub struct Job {
     pub program: Program,
     /// When; absent: on demand only.
     pub schedule: Option<Schedule>,
+    /// Which missed slots are made up for.
+    pub catch_up: CatchUp,
+    /// Whether a run that failed is attempted again.
+    pub retries: Option<Box<Retries>>,
+    /// The jobs after whose ends it starts.
+    pub after: Option<Box<After>>,
+    /// What becomes of its file when it has run, of a job that runs once.
+    pub when_done: WhenDone,
     /// What to do with a slot that comes due while a run of the job goes on.
     pub on_overlap: OnOverlap,
     /// Longest time a run may take, on the monotonic clock.
@@ -83,6 +91,17 @@ pub enum Program {
     },
     /// A text for `/bin/sh -c`.
     Script(String),
+}
+
+/// What becomes of the file of a job that runs once, when it has run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WhenDone {
+    /// It stays: the job can still be run on demand.
+    #[default]
+    Keep,
+    /// It is removed, and the job with it.
+    Remove,
 }
 
 /// What becomes of a slot that comes due while a run of the same job goes on.

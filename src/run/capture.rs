@@ -28,8 +28,12 @@ use crate::wire::{Link, RunId, Stream};
 /// Whose output it is, and where it goes.
 #[derive(Debug, Clone)]
 pub struct RunLabel {
-    /// The run.
+    /// The attempt, by its own id: that of its pipes, spools and tail.
     pub run: RunId,
+    /// The run that it is an attempt of: what people are told.
+    pub of: RunId,
+    /// Which attempt, from 1.
+    pub attempt: u32,
     /// Of this job.
     pub job: JobName,
     /// Where its lines go: the job's word, or else the daemon's. What the capture has been told of as [`LogTarget::Auto`]

@@ -14,8 +14,6 @@ use crate::wire::Stream;
 const FACILITY: u8 = 9;
 /// Under which rotad's own words stand: 3, system daemons.
 pub const OWN_FACILITY: u8 = 3;
-/// Attempts of a run: retries do not exist yet.
-pub const ATTEMPT: u8 = 1;
 
 /// An entry in the making.
 #[derive(Debug, Default)]
@@ -78,8 +76,8 @@ impl Entry {
 
     fn run(&mut self, label: &RunLabel) {
         self.field("ROTA_JOB", label.job.as_str().as_bytes());
-        self.field("ROTA_RUN_ID", label.run.to_string().as_bytes());
-        self.field("ROTA_ATTEMPT", ATTEMPT.to_string().as_bytes());
+        self.field("ROTA_RUN_ID", label.of.to_string().as_bytes());
+        self.field("ROTA_ATTEMPT", label.attempt.to_string().as_bytes());
     }
 
     fn field(&mut self, name: &str, value: &[u8]) {
@@ -137,7 +135,7 @@ mod tests {
 
     fn label() -> RunLabel {
         let job = JobName::parse("back up").unwrap();
-        RunLabel { run: RunId(9), job, target: LogTarget::Journal, output_limit: 0 }
+        RunLabel { run: RunId(9), of: RunId(9), attempt: 1, job, target: LogTarget::Journal, output_limit: 0 }
     }
 
     /// What journald reads: the protocol's other side.

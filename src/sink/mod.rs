@@ -14,7 +14,7 @@ mod terminal;
 mod writer;
 
 pub(crate) use deliver::{Order, Sink, SinkThread};
-pub(crate) use entry::{ATTEMPT, OWN_FACILITY};
+pub(crate) use entry::OWN_FACILITY;
 pub(crate) use files::{Files, LOG, UNSENT};
 pub use follower::{Following, Lines};
 pub(crate) use journal::Journal;

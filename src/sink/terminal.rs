@@ -96,7 +96,7 @@ impl Terminal {
                 self.text.extend_from_slice(" ═ rotad: ".as_bytes());
             }
             Style::Plain | Style::Journal => {
-                self.text.extend_from_slice(format!("{}[{}] rotad: ", label.job, label.run).as_bytes())
+                self.text.extend_from_slice(format!("{}[{}] rotad: ", label.job, label.of).as_bytes())
             }
         }
         escape(text.as_bytes(), &mut self.text);
@@ -114,7 +114,7 @@ impl Terminal {
     fn lead(&mut self, label: &RunLabel, stream: Stream) {
         self.text.clear();
         let Style::Screen { colour } = self.style else {
-            return self.text.extend_from_slice(format!("{}[{}]: ", label.job, label.run).as_bytes());
+            return self.text.extend_from_slice(format!("{}[{}]: ", label.job, label.of).as_bytes());
         };
         self.name(&label.job, colour);
         let bar = match (colour, stream) {

@@ -22,7 +22,14 @@ pub fn config(dir: &Path) -> LogConfig {
 }
 
 pub fn label(run: u64, job: &str, target: LogTarget) -> RunLabel {
-    RunLabel { run: RunId(run), job: JobName::parse(job).unwrap(), target, output_limit: u64::MAX }
+    RunLabel {
+        run: RunId(run),
+        of: RunId(run),
+        attempt: 1,
+        job: JobName::parse(job).unwrap(),
+        target,
+        output_limit: u64::MAX,
+    }
 }
 
 /// A capture in this process, whose warden takes spools and says nothing.

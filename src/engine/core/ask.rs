@@ -1,7 +1,7 @@
 //! What people ask for: runs to start and to stop. Views are in [`super::show`].
 
 use super::clock::Now;
-use super::mark::{Ticket, Why};
+use super::mark::{Ticket, Trigger, Why};
 use super::past::{Fate, Rule};
 use super::{Effect, State};
 use crate::engine::request::Refusal;
@@ -35,10 +35,9 @@ impl State {
 
     /// Stops a run, or drops it while it waits.
     pub fn stop_run(&mut self, id: RunId, now: Now) -> (Result<Vec<RunId>, Refusal>, Vec<Effect>) {
-        let waiting =
-            self.going.iter().find(|(_, going)| going.waiting.as_ref().is_some_and(|ticket| ticket.run == id));
+        let waiting = self.going.iter().find(|(_, going)| going.waiting.iter().any(|ticket| ticket.run == id));
         if let Some(name) = waiting.map(|(name, _)| name.clone()) {
-            self.drop_waiting(&name, Fate::Skipped(Rule::Request), now);
+            self.drop_ticket(&name, id, Fate::Skipped(Rule::Request), now);
         } else if self.runs.contains_key(&id) {
             self.stop(id, Why::Request, now);
         } else {
@@ -61,7 +60,7 @@ impl State {
         if self.full() || (going >= RUNS_PER_JOB && job.on_overlap == OnOverlap::Allow) {
             return Err(refusal("limit", "as many runs go on as may", Some("wait for some to end")));
         }
-        let ticket = Ticket { run: self.next_run(now), slot: None, by: by.chars().take(MAX_BY).collect() };
+        let ticket = Ticket::first(self.next_run(now), None, Trigger::Request, by.chars().take(MAX_BY).collect());
         let run = ticket.run;
         self.enter(&job, ticket, going, now);
         Ok(run)

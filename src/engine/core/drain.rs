@@ -52,7 +52,7 @@ impl State {
         let stopping = self.stopping.get_or_insert(Stopping { until, quiet: None, said: false });
         stopping.until = stopping.until.min(until);
         let until = stopping.until;
-        let waiting = self.going.iter().filter(|(_, going)| going.waiting.is_some());
+        let waiting = self.going.iter().filter(|(_, going)| !going.waiting.is_empty());
         let waiting: Vec<JobName> = waiting.map(|(name, _)| name.clone()).collect();
         waiting.iter().for_each(|name| self.drop_waiting(name, Fate::Skipped(Rule::Stopping), now));
         for run in self.runs.values_mut() {

@@ -127,8 +127,12 @@ pub enum Effect {
 /// What the capture of a run's output must know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Label {
-    /// The run.
+    /// The attempt, by its own id.
     pub run: RunId,
+    /// The run that it is an attempt of.
+    pub of: RunId,
+    /// Which attempt, from 1.
+    pub attempt: u32,
     /// Of which job.
     pub job: JobName,
     /// Where its lines go, when the job says so.

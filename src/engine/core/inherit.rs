@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::clock::Now;
 use super::life::{DRAIN_LIMIT, Ladder, Leader, Life, Output, Run, Tail, Volume};
-use super::mark::{Context, Stop, Terms, Ticket};
+use super::mark::{Context, Stop, Terms, Ticket, Trigger};
 use super::past::{Fate, Record};
 use super::{Fact, State};
 use crate::engine::ledger;
@@ -26,9 +26,9 @@ impl State {
             self.tell(Fact::Strange(id));
         }
         let Some(context) = context.or_else(|| strange(id)) else { return };
-        let Context { job, ticket, terms, stop, waiting } = context;
-        self.last_run = self.last_run.max(id).max(waiting.as_ref().map_or(id, |waiting| waiting.run));
-        for slot in [ticket.slot, waiting.as_ref().and_then(|waiting| waiting.slot)].into_iter().flatten() {
+        let Context { job, ticket, terms, stop, waiting, retry: _ } = context;
+        self.last_run = self.last_run.max(id).max(waiting.iter().map(|waiting| waiting.run).max().unwrap_or(id));
+        for slot in std::iter::once(&ticket).chain(&waiting).filter_map(|ticket| ticket.slot) {
             if !self.watched.holds(slot) {
                 self.jobs.inherit(&job, slot);
                 self.watched.add_stray(slot, now);
@@ -57,9 +57,10 @@ impl State {
         let going = self.going.entry(job.clone()).or_default();
         going.runs.push(id);
         going.runs.sort_unstable();
-        let newer = |mine: &Ticket, other: &Option<Ticket>| other.as_ref().is_none_or(|other| other.run < mine.run);
-        if let Some(waiting) = waiting.filter(|waiting| newer(waiting, &going.waiting)) {
-            going.waiting = Some(waiting);
+        // Of several runs, the one that was told last knows most.
+        let newest = |tickets: &mut dyn Iterator<Item = &Ticket>| tickets.map(|ticket| ticket.run).max();
+        if newest(&mut waiting.iter()) > newest(&mut going.waiting.iter()) {
+            going.waiting = waiting.into();
         }
         let signal = terms.stop_signal;
         self.runs.insert(id, Run { job: job.clone(), ticket, terms, state, output: Output::Open });
@@ -79,7 +80,8 @@ impl State {
         if let (Some(slot), Some(past)) = (slot, self.jobs.past_mut(&job)) {
             past.book(slot, Fate::Ran(run));
         }
-        let ticket = Ticket { run, slot, by: String::new() };
+        let trigger = if slot.is_some() { Trigger::Schedule } else { Trigger::Request };
+        let ticket = Ticket::first(run, slot, trigger, String::new());
         let (outcome, booked, volume) = (Outcome::Lost, now.wall, Volume::default());
         self.remember(Record { job, ticket, led: None, log: None, outcome, booked, volume, left: 0 });
     }
@@ -87,18 +89,20 @@ impl State {
     /// What waited by the word of an older run may have been started already.
     fn forget_started_tickets(&mut self, job: &JobName) {
         if let Some(going) = self.going.get_mut(job) {
-            going.waiting.take_if(|ticket| going.runs.iter().any(|run| *run >= ticket.run));
+            let started = going.runs.iter().max().copied();
+            going.waiting.retain(|ticket| started.is_none_or(|run| run < ticket.run));
         }
     }
 
     /// The first snapshot is whole: requests that wait are known to the capture again, and what waited for runs that are
     /// over by now may start.
     pub(super) fn start_waiting_strays(&mut self, now: Now) {
-        let waiting = self.going.iter().filter_map(|(name, going)| Some((name, going.waiting.as_ref()?)));
+        let waiting =
+            self.going.iter().flat_map(|(name, going)| going.waiting.iter().map(move |ticket| (name, ticket)));
         let requests = waiting.filter(|(_, ticket)| ticket.slot.is_none());
-        let requests = requests.filter_map(|(name, ticket)| Some((ticket.run, self.jobs.get(name)?.job.clone())));
-        for (run, job) in requests.collect::<Vec<_>>() {
-            self.expect(run, &job.name, &Terms::of(&job));
+        let requests = requests.filter_map(|(name, ticket)| Some((ticket.clone(), self.jobs.get(name)?.job.clone())));
+        for (ticket, job) in requests.collect::<Vec<_>>() {
+            self.expect(&ticket, &job.name, &Terms::of(&job));
         }
         let idle = self.going.iter().filter(|(_, going)| going.runs.is_empty());
         let idle: Vec<JobName> = idle.map(|(name, _)| name.clone()).collect();
@@ -129,7 +133,7 @@ fn rest(span: Duration, since: Timestamp, now: Now) -> Duration {
 fn strange(id: RunId) -> Option<Context> {
     Some(Context {
         job: JobName::parse("(unknown)").ok()?,
-        ticket: Ticket { run: id, slot: None, by: "an engine of another version".into() },
+        ticket: Ticket::first(id, None, Trigger::Request, "an engine of another version".into()),
         terms: Terms {
             timeout: None,
             stop_signal: nix::libc::SIGTERM,
@@ -137,8 +141,11 @@ fn strange(id: RunId) -> Option<Context> {
             success_codes: vec![0],
             output_limit: crate::job::Limits::default().output,
             log: None,
+            retries: None,
+            hash: 0,
         },
         stop: None::<Stop>,
-        waiting: None,
+        waiting: Vec::new(),
+        retry: None,
     })
 }

@@ -10,6 +10,7 @@
 //! A run is over when its leader is gone **and** its output is drained: the end of the leader decides the outcome, the output
 //! may follow it for at most [`DRAIN_LIMIT`].
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -186,13 +187,20 @@ impl Run {
     }
 
     /// What the next engine must know of it.
-    pub fn context(&self, waiting: Option<Ticket>) -> Context {
+    pub fn context(&self, waiting: &VecDeque<Ticket>) -> Context {
         let stop = match self.state {
             Life::Stopping { stop, .. } => Some(stop),
             Life::Draining { stop, .. } => stop,
             _ => None,
         };
-        Context { job: self.job.clone(), ticket: self.ticket.clone(), terms: self.terms.clone(), stop, waiting }
+        Context {
+            job: self.job.clone(),
+            ticket: self.ticket.clone(),
+            terms: self.terms.clone(),
+            stop,
+            waiting: waiting.iter().cloned().collect(),
+            retry: None,
+        }
     }
 
     /// The outcome by how the leader ended. It was stopped only if the first signal was sent before it was gone: a run that

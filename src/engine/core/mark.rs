@@ -9,11 +9,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::clock::Stretch;
-use crate::job::{Job, JobName, LogTarget};
+use crate::job::{Job, JobName, LogTarget, Retries};
 use crate::wire::{MAX_CONTEXT, MAX_MARK, RunId};
 
 /// First byte of both, raised with every change of their shape.
-const SHAPE: u8 = 1;
+const SHAPE: u8 = 2;
 
 /// What has been decided, for the engine that comes after.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,15 +46,58 @@ impl Mark {
     }
 }
 
-/// Something that becomes a run: a slot or a request, with the id of the run it becomes.
+/// Something that becomes an attempt of a run: a slot, a request, the end of another job, or the failure of the attempt before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ticket {
-    /// The id that the run has or will have.
+    /// The id that this attempt has or will have: with the warden, the capture and the tails.
     pub run: RunId,
-    /// The slot; absent: requested.
+    /// The id of the run, which is that of its first attempt: what people see.
+    pub of: RunId,
+    /// Which attempt, counted from 1.
+    pub attempt: u32,
+    /// The slot; absent: there is none.
     pub slot: Option<Timestamp>,
-    /// Who asked for it; empty for a slot.
+    /// What began the run.
+    pub trigger: Trigger,
+    /// Who asked for it, or after which job; empty for a slot.
     pub by: String,
+}
+
+impl Ticket {
+    /// The first attempt of a run.
+    pub fn first(run: RunId, slot: Option<Timestamp>, trigger: Trigger, by: String) -> Self {
+        Self { run, of: run, attempt: 1, slot, trigger, by }
+    }
+
+    /// The next attempt, under an id of its own.
+    pub fn again(&self, run: RunId) -> Self {
+        Self { run, attempt: self.attempt.saturating_add(1), ..self.clone() }
+    }
+}
+
+/// What began a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Trigger {
+    /// Its slot came.
+    Schedule,
+    /// Its slot had been missed, and is made up for.
+    CatchUp,
+    /// Somebody asked for it.
+    Request,
+    /// The jobs that it follows have ended.
+    After,
+}
+
+impl Trigger {
+    /// The stable word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Trigger::Schedule => "schedule",
+            Trigger::CatchUp => "catch-up",
+            Trigger::Request => "request",
+            Trigger::After => "after",
+        }
+    }
 }
 
 /// The part of a definition that a run needs after its start. It keeps it, whatever becomes of the file.
@@ -72,6 +115,10 @@ pub struct Terms {
     pub output_limit: u64,
     /// Where its lines go.
     pub log: Option<LogTarget>,
+    /// Whether and when it is attempted again.
+    pub retries: Option<Box<Retries>>,
+    /// Hash of the definition.
+    pub hash: u64,
 }
 
 impl Terms {
@@ -84,6 +131,8 @@ impl Terms {
             success_codes: job.success_codes.clone(),
             output_limit: job.limits.output,
             log: job.log,
+            retries: job.retries.clone(),
+            hash: job.hash,
         }
     }
 }
@@ -133,8 +182,10 @@ pub struct Context {
     pub terms: Terms,
     /// It is being stopped.
     pub stop: Option<Stop>,
-    /// What starts once the job's runs are over.
-    pub waiting: Option<Ticket>,
+    /// What starts once the job's runs are over, in this order.
+    pub waiting: Vec<Ticket>,
+    /// It is over, has been told of, and is attempted again then.
+    pub retry: Option<(Ticket, Timestamp)>,
 }
 
 impl Context {

@@ -18,6 +18,7 @@ mod drain;
 mod errand;
 mod errand_life;
 mod event;
+mod gauge;
 mod inherit;
 mod jobs;
 mod life;
@@ -39,7 +40,7 @@ pub use clock::{ClockJump, LATE_LIMIT, Now};
 pub use errand::{Errand, ErrandEnd, ErrandId, Full, Report};
 pub use event::{Effect, Event, Fact, Label};
 pub use life::DRAIN_LIMIT;
-pub use mark::{Context, Mark, Stop, Terms, Ticket, Why};
+pub use mark::{Context, Mark, Stop, Terms, Ticket, Trigger, Why};
 pub use past::{Fate, Record, Rule, outcome_word};
 pub use slots::{COUNT_LIMIT, RUNS_MAX, RUNS_PER_JOB};
 
@@ -109,8 +110,8 @@ pub struct State {
 struct Going {
     /// Oldest first.
     runs: Vec<RunId>,
-    /// Starts once they are over.
-    waiting: Option<Ticket>,
+    /// Start once they are over, one after the other: slots that are made up for, oldest first, then at most one other.
+    waiting: VecDeque<Ticket>,
 }
 
 /// A run that is over and not yet forgotten.
@@ -264,8 +265,8 @@ impl State {
                 Life::Preparing { kept: life::Kept::ByMark, .. } => run.ticket.slot,
                 _ => None,
             };
-            let waiting = self.going.get(&run.job).and_then(|going| going.waiting.as_ref()?.slot);
-            own.into_iter().chain(waiting)
+            let waiting = self.going.get(&run.job).into_iter().flat_map(|going| &going.waiting);
+            own.into_iter().chain(waiting.filter_map(|ticket| ticket.slot))
         });
         slots.min()
     }

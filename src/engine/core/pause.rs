@@ -15,6 +15,7 @@ use super::past::Fate;
 use super::{Effect, Fact, State};
 use crate::engine::request::{Pause, Refusal};
 use crate::job::JobName;
+use crate::wire::RunId;
 
 /// Longest texts kept of why and of who, in characters.
 const MAX_REASON: usize = 256;
@@ -166,10 +167,9 @@ impl State {
         };
         self.pauses.put(name.clone(), pause.clone());
         self.effects.push(Effect::KeepPause(name.clone(), Some(pause.clone())));
-        if self.going.get(name).is_some_and(|going| going.waiting.as_ref().is_some_and(|ticket| ticket.slot.is_some()))
-        {
-            self.drop_waiting(name, Fate::Paused(1), now);
-        }
+        let slots = self.going.get(name).into_iter().flat_map(|going| &going.waiting);
+        let slots: Vec<RunId> = slots.filter(|ticket| ticket.slot.is_some()).map(|ticket| ticket.run).collect();
+        slots.into_iter().for_each(|id| self.drop_ticket(name, id, Fate::Paused(1), now));
         self.tell(Fact::Paused { job: name.clone(), pause });
         Ok(had)
     }

@@ -1,5 +1,6 @@
 //! Runs from their start to their end.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -25,7 +26,7 @@ impl State {
         }
         let id = ticket.run;
         if ticket.slot.is_some() || kept == Kept::ByMark {
-            self.expect(id, &job.name, &Terms::of(&job));
+            self.expect(&ticket, &job.name, &Terms::of(&job));
         }
         let prepare = job.environment_file.is_some();
         let state = if prepare {
@@ -63,8 +64,13 @@ impl State {
     /// Has the warden start a run.
     fn hand_over(&mut self, id: RunId, job: &Job, environment: Vec<(String, String)>, now: Now) {
         let Some(run) = self.runs.get(&id) else { return };
-        let plan = plan(job, &Occasion { run: id, slot: run.ticket.slot, attempt: 1 }, environment);
-        let waiting = self.going.get(&run.job).and_then(|going| going.waiting.clone());
+        let plan = plan(
+            job,
+            &Occasion { run: run.ticket.of, slot: run.ticket.slot, attempt: run.ticket.attempt },
+            environment,
+        );
+        let nothing = VecDeque::new();
+        let waiting = self.going.get(&run.job).map_or(&nothing, |going| &going.waiting);
         let start = match (plan, run.context(waiting).encode()) {
             (Ok(plan), Some(context)) => ToWarden::Start(Box::new(Start { run: id, plan, context })),
             (Err(message), _) => return self.could_not_start(id, message, now),
@@ -79,8 +85,8 @@ impl State {
 
     /// Has the capture await output. Whoever asked for a run may follow it from the moment that it has its id, so a request
     /// that waits is awaited from then on, too.
-    pub(super) fn expect(&mut self, run: RunId, job: &JobName, terms: &Terms) {
-        self.effects.push(Effect::Expect(label(run, job, terms)));
+    pub(super) fn expect(&mut self, ticket: &Ticket, job: &JobName, terms: &Terms) {
+        self.effects.push(Effect::Expect(label(ticket, job, terms)));
     }
 
     /// A run of which the warden was never told will not start.
@@ -159,7 +165,7 @@ impl State {
                 let step = Ladder::Asked(now.mono.saturating_add(kill_after));
                 run.state = Life::Stopping { leader, stop: Stop { why, asked: now.wall }, step };
                 let signal = run.terms.stop_signal;
-                let context = run.context(waiting).encode();
+                let context = run.context(&waiting).encode();
                 let fact = Fact::Asked { job: run.job.clone(), run: id, why, signal };
                 self.effects.extend(context.map(|context| Effect::Send(ToWarden::Context { run: id, context })));
                 self.tell(fact);
@@ -266,24 +272,31 @@ impl State {
         }
     }
 
-    /// Starts what waits for a job's runs, once there are none.
+    /// Starts what waits for a job's runs, once there are none. What may not start is given up, and the next has its turn.
+    /// Answers with the last that was taken.
     pub(super) fn go_on(&mut self, name: &JobName, now: Now) -> Option<RunId> {
-        let going = self.going.get_mut(name).filter(|going| going.runs.is_empty())?;
-        if going.waiting.is_some() && !self.loaded {
-            return None;
-        }
-        let ticket = self.going.remove(name)?.waiting?;
-        let job = self.jobs.get(name).map(|entry| entry.job.clone());
-        let run = ticket.run;
-        match job.filter(|job| job.enable || ticket.slot.is_none()) {
-            _ if self.stopping.is_some() => self.give_up(name, ticket, Fate::Skipped(Rule::Stopping), now),
-            Some(_) if ticket.slot.is_some() && self.pauses.get(name).is_some() => {
-                self.give_up(name, ticket, Fate::Paused(1), now);
+        let mut taken = None;
+        loop {
+            let going = self.going.get_mut(name).filter(|going| going.runs.is_empty());
+            let Some(going) = going.filter(|going| going.waiting.is_empty() || self.loaded) else { return taken };
+            let Some(ticket) = going.waiting.pop_front() else {
+                self.going.remove(name);
+                return taken;
+            };
+            taken = Some(ticket.run);
+            let job = self.jobs.get(name).map(|entry| entry.job.clone());
+            match job.filter(|job| job.enable || ticket.slot.is_none()) {
+                _ if self.stopping.is_some() => self.give_up(name, ticket, Fate::Skipped(Rule::Stopping), now),
+                Some(_) if ticket.slot.is_some() && self.pauses.get(name).is_some() => {
+                    self.give_up(name, ticket, Fate::Paused(1), now);
+                }
+                Some(job) => {
+                    self.launch(job, ticket, Kept::ByContext, now);
+                    return taken;
+                }
+                None => self.give_up(name, ticket, Fate::Skipped(Rule::Retired), now),
             }
-            Some(job) => self.launch(job, ticket, Kept::ByContext, now),
-            None => self.give_up(name, ticket, Fate::Skipped(Rule::Retired), now),
         }
-        Some(run)
     }
 
     /// A ticket will not become a program: a slot gets its verdict, a request its outcome.
@@ -308,7 +321,7 @@ impl State {
         let Some(going) = self.going.get(name) else { return };
         let known = going.runs.iter().filter(|id| !self.preparing.contains(id)).filter_map(|id| self.runs.get(id));
         let context = |run: &Run| {
-            let context = run.context(going.waiting.clone()).encode()?;
+            let context = run.context(&going.waiting).encode()?;
             Some(Effect::Send(ToWarden::Context { run: run.ticket.run, context }))
         };
         let contexts: Vec<Effect> = known.filter_map(context).collect();
@@ -317,11 +330,12 @@ impl State {
 
     /// What the capture must know of a run.
     pub fn label(&self, id: RunId) -> Option<Label> {
-        self.runs.get(&id).map(|run| label(id, &run.job, &run.terms))
+        self.runs.get(&id).map(|run| label(&run.ticket, &run.job, &run.terms))
     }
 
-    fn waiting_for(&self, id: RunId) -> Option<Ticket> {
-        self.going.get(&self.runs.get(&id)?.job)?.waiting.clone()
+    fn waiting_for(&self, id: RunId) -> VecDeque<Ticket> {
+        let going = self.runs.get(&id).and_then(|run| self.going.get(&run.job));
+        going.map(|going| going.waiting.clone()).unwrap_or_default()
     }
 }
 
@@ -337,6 +351,7 @@ pub(super) enum Booking {
     Here,
 }
 
-fn label(run: RunId, job: &JobName, terms: &Terms) -> Label {
-    Label { run, job: job.clone(), log: terms.log, output_limit: terms.output_limit }
+fn label(ticket: &Ticket, job: &JobName, terms: &Terms) -> Label {
+    let Ticket { run, of, attempt, .. } = *ticket;
+    Label { run, of, attempt, job: job.clone(), log: terms.log, output_limit: terms.output_limit }
 }

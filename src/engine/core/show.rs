@@ -91,8 +91,8 @@ impl State {
         if let Some(record) = self.past.find(id) {
             return Ok(record_view(record));
         }
-        let waiting = self.going.iter().find_map(|(job, going)| Some((job, going.waiting.as_ref()?)));
-        match waiting.filter(|(_, ticket)| ticket.run == id) {
+        let waiting = self.going.iter().flat_map(|(job, going)| going.waiting.iter().map(move |ticket| (job, ticket)));
+        match waiting.into_iter().find(|(_, ticket)| ticket.run == id) {
             Some((job, ticket)) => Ok(blank(id, job, ticket.slot, "waiting")),
             None => Err(no_such_run(id)),
         }
@@ -130,7 +130,8 @@ impl State {
             enable: job.enable,
             broken: entry.broken,
             schedule: job.schedule.as_ref().map(|schedule| schedule.text().to_owned()),
-            dialect: job.schedule.as_ref().map(|schedule| schedule.dialect().to_string()),
+            dialect: job.schedule.as_ref().and_then(|schedule| schedule.dialect()).map(|dialect| dialect.to_string()),
+            dst: job.schedule.as_ref().and_then(|schedule| schedule.dst()),
             timezone: job.schedule.as_ref().map(|schedule| schedule.zone().iana_name().unwrap_or("local").to_owned()),
             next: match &pause {
                 Some(pause) => pause.until.and_then(|until| self.jobs.following(name, until, &self.watched)),

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::clock::{ClockJump, LATE_LIMIT, Now};
 use super::jobs::before;
 use super::life::Kept;
-use super::mark::{Terms, Ticket, Why};
+use super::mark::{Terms, Ticket, Trigger, Why};
 use super::past::{Fate, Rule};
 use super::pause::Span;
 use super::{Fact, Marking, State};
@@ -172,7 +172,7 @@ impl State {
         if let Some(rule) = skip {
             return self.book(name, slot, slot, Fate::Skipped(rule));
         }
-        let ticket = Ticket { run: self.next_run(now), slot: Some(slot), by: String::new() };
+        let ticket = Ticket::first(self.next_run(now), Some(slot), Trigger::Schedule, String::new());
         self.enter(&job, ticket, going, now);
     }
 
@@ -181,7 +181,7 @@ impl State {
         match job.on_overlap {
             OnOverlap::Queue | OnOverlap::Replace if going > 0 => {
                 if ticket.slot.is_none() {
-                    self.expect(ticket.run, &job.name, &Terms::of(job));
+                    self.expect(&ticket, &job.name, &Terms::of(job));
                 }
                 self.wait(&job.name, ticket, now);
                 if job.on_overlap == OnOverlap::Replace {
@@ -210,7 +210,9 @@ impl State {
     /// Has a ticket wait until the job's runs are over. The contexts of those runs remember it, and the newest wins.
     fn wait(&mut self, name: &JobName, ticket: Ticket, now: Now) {
         if let Some(going) = self.going.get_mut(name) {
-            let older = going.waiting.replace(ticket);
+            let newest = going.waiting.back().filter(|older| older.trigger != Trigger::CatchUp);
+            let older = newest.is_some().then(|| going.waiting.pop_back()).flatten();
+            going.waiting.push_back(ticket);
             self.carry(name);
             if let Some(older) = older {
                 self.give_up(name, older, Fate::Superseded, now);
@@ -220,10 +222,19 @@ impl State {
 
     /// What waits for the job's runs will not start.
     pub(super) fn drop_waiting(&mut self, name: &JobName, fate: Fate, now: Now) {
-        if let Some(ticket) = self.going.get_mut(name).and_then(|going| going.waiting.take()) {
-            self.carry(name);
-            self.give_up(name, ticket, fate, now);
-        }
+        let Some(going) = self.going.get_mut(name).filter(|going| !going.waiting.is_empty()) else { return };
+        let tickets = std::mem::take(&mut going.waiting);
+        self.carry(name);
+        tickets.into_iter().for_each(|ticket| self.give_up(name, ticket, fate, now));
+    }
+
+    /// One of what waits for the job's runs will not start.
+    pub(super) fn drop_ticket(&mut self, name: &JobName, id: RunId, fate: Fate, now: Now) {
+        let Some(going) = self.going.get_mut(name) else { return };
+        let Some(place) = going.waiting.iter().position(|ticket| ticket.run == id) else { return };
+        let ticket = going.waiting.remove(place);
+        self.carry(name);
+        ticket.into_iter().for_each(|ticket| self.give_up(name, ticket, fate, now));
     }
 
     /// Gives a slot its verdict.

@@ -3,6 +3,7 @@
 //! Pure. The keys are mysql-crond's (`name enable command args schedule creator work_dir overlap`) with their meaning, and
 //! rotad's own; every other key is an error with its place and the nearest key there is.
 
+mod policy;
 mod schedules;
 mod words;
 
@@ -19,7 +20,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::keys::{KEYS, MAX_ARGS, MAX_CODES};
-use super::{Finding, Job, JobName, OnOverlap, Program, Severity};
+use super::{Finding, Job, JobName, OnOverlap, Program, Severity, WhenDone};
 use crate::conf::yaml::{self, Fields, Kind, Node, Reader};
 
 /// Most bytes of all arguments together.
@@ -122,6 +123,7 @@ fn of_fields(
     let program = program(r, fields, root);
     let seed = name.as_ref().map_or("", JobName::as_str);
     let schedule = schedules.of_fields(r, fields, zone, now, seed);
+    let after = policy::after(r, fields.get("after"), name.as_ref());
     let job = Job {
         name: name?,
         file: r.file().to_owned(),
@@ -130,6 +132,10 @@ fn of_fields(
         creator: r.read(fields.get("creator"), words::one_line).unwrap_or_default(),
         program: program.unwrap_or(Program::Script(String::new())),
         schedule,
+        catch_up: policy::catch_up(r, fields),
+        retries: policy::retries(r, fields.get("retries")),
+        after,
+        when_done: when_done(r, fields),
         on_overlap: on_overlap(r, fields),
         timeout: r.read(fields.get("timeout"), words::timeout),
         stop_signal: r.read(fields.get("stop_signal"), words::signal).unwrap_or(libc::SIGTERM),
@@ -203,6 +209,15 @@ fn program(r: &mut Reader<'_>, fields: &Fields<'_>, root: &Node) -> Option<Progr
         None => Vec::new(),
     };
     Some(Program::Exec { command: name?, args: list })
+}
+
+/// Of a job that runs once.
+fn when_done(r: &mut Reader<'_>, fields: &Fields<'_>) -> WhenDone {
+    let field = fields.get("when_done");
+    if let (Some(unused), None) = (field, fields.get("at")) {
+        r.tell(Finding::warning("no-effect", r.file(), "'when_done' says nothing without an 'at'"), unused.key_id);
+    }
+    r.read(field, words::when_done).unwrap_or_default()
 }
 
 /// `on_overlap`, or mysql-crond's `overlap`.

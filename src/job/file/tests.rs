@@ -111,7 +111,7 @@ fn what_is_refused() {
         ("command: /x\n--- \ncommand: /y\n", "yaml-syntax"),
         ("command: \"a\\0b\"\n", "yaml-syntax@1:10"),
         ("<<: {a: b}\ncommand: /x\n", "unknown-key@1:1"),
-        ("command: /x\nretries: 3\n", "unknown-key@2:1"),
+        ("command: /x\nretry: 3\n", "unknown-key@2:1"),
     ] {
         assert_eq!(codes(text).first().map(String::as_str), Some(expected), "{text:?}: {:?}", read(text));
         assert!(read(text).is_err(), "{text:?}");

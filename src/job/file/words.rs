@@ -11,10 +11,12 @@ use crate::conf::units::{duration, size};
 use crate::conf::yaml::key::below;
 use crate::conf::yaml::{Field, Reader};
 use crate::job::keys::KEYS;
-use crate::job::{Limits, OnOverlap};
+use crate::job::{Limits, OnOverlap, WhenDone};
 
 /// Longest `timeout` and `kill_after`.
 const MAX_TIME: Duration = Duration::from_secs(366 * 86_400);
+/// What a factor of delays is.
+pub(super) const FACTOR: &str = "a factor from 1 to 100, as in 2 or 1.5";
 /// Longest user name (useradd(8)).
 const MAX_USER: usize = 32;
 
@@ -88,6 +90,14 @@ pub(super) fn command(text: &str) -> Result<String, String> {
 
 pub(super) fn script(text: &str) -> Result<String, String> {
     if text.trim().is_empty() { Err("it is empty".to_owned()) } else { Ok(text.to_owned()) }
+}
+
+pub(super) fn when_done(text: &str) -> Result<WhenDone, String> {
+    match text {
+        "keep" => Ok(WhenDone::Keep),
+        "remove" => Ok(WhenDone::Remove),
+        _ => Err("one of keep, remove".to_owned()),
+    }
 }
 
 pub(super) fn on_overlap(text: &str) -> Result<OnOverlap, String> {

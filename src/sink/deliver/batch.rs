@@ -263,13 +263,13 @@ pub(super) fn prefixes(label: &RunLabel, stream: Stream) -> (String, String) {
         Stream::Stdout => "out",
         Stream::Stderr => "err",
     };
-    let lead = format!("{:.3} {} {word}", Timestamp::now(), label.run);
+    let lead = format!("{:.3} {} {word}", Timestamp::now(), label.of);
     (format!("{lead} "), format!("{lead}+ "))
 }
 
 /// A line of rotad's own in a log file.
 pub fn note(to: &mut Vec<u8>, label: &RunLabel, text: &str) {
-    to.extend_from_slice(format!("{:.3} {} rotad: ", Timestamp::now(), label.run).as_bytes());
+    to.extend_from_slice(format!("{:.3} {} rotad: ", Timestamp::now(), label.of).as_bytes());
     escape(text.as_bytes(), to);
     to.push(b'\n');
 }

@@ -2,6 +2,7 @@
 
 mod death;
 mod errand;
+mod gauge;
 mod model;
 mod overlap;
 mod pause;
@@ -45,6 +46,10 @@ pub fn job(text: &str, schedule: &str, on_overlap: OnOverlap) -> Job {
         creator: String::new(),
         program: Program::Exec { command: "/bin/true".into(), args: vec![] },
         schedule,
+        catch_up: crate::job::CatchUp::NONE,
+        retries: None,
+        after: None,
+        when_done: crate::job::WhenDone::Keep,
         on_overlap,
         timeout: None,
         stop_signal: 15,
