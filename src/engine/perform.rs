@@ -47,6 +47,7 @@ impl Engine {
             self.note(&facts);
             self.keep(&facts);
             self.beat_facts(&facts);
+            self.alarm_facts(&facts);
             tell::tell(facts, &self.state, self.now().wall);
         }
         Ok(())

@@ -175,6 +175,7 @@ impl World {
             output_dropped: 0,
             watch: "inotify".into(),
             beats: None,
+            alarms: Vec::new(),
             stopping: false,
         }
     }
