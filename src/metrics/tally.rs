@@ -54,8 +54,8 @@ pub struct Tally {
 pub struct Tallies {
     sums: Sums,
     jobs: BTreeMap<JobName, Tally>,
-    /// Runs that wait for their next attempt, by how the last one ended: a run is counted once, at its end.
-    waiting: BTreeMap<RunId, &'static str>,
+    /// Runs that wait for their next attempt, each with how the last one ended.
+    retrying: BTreeMap<RunId, &'static str>,
 }
 
 /// What a tally must ask about what a fact names.
@@ -69,7 +69,7 @@ pub trait Known {
 impl Default for Tallies {
     fn default() -> Self {
         let sums = Sums { lateness: Histogram::new(LATENESS), ..Sums::default() };
-        Self { sums, jobs: BTreeMap::new(), waiting: BTreeMap::new() }
+        Self { sums, jobs: BTreeMap::new(), retrying: BTreeMap::new() }
     }
 }
 
@@ -96,9 +96,8 @@ impl Tallies {
             }
             Fact::Over(record) => self.over(record, known),
             Fact::RetryDropped { job, of, .. } => {
-                if let Some(word) = self.waiting.remove(of) {
-                    self.sums.runs.add(word, 1);
-                    self.job(job, known, |tally| tally.runs.add(word, 1));
+                if let Some(word) = self.retrying.remove(of) {
+                    self.count(job, word, known);
                 }
             }
             Fact::Retired(job) => drop(self.jobs.remove(job)),
@@ -108,18 +107,24 @@ impl Tallies {
 
     /// A run ended with an earlier warden, and nobody knows how.
     pub fn lost(&mut self, job: &JobName, known: &impl Known) {
-        self.sums.runs.add("lost", 1);
-        self.job(job, known, |tally| tally.runs.add("lost", 1));
+        self.count(job, "lost", known);
+    }
+
+    fn count(&mut self, job: &JobName, word: &'static str, known: &impl Known) {
+        self.sums.runs.add(word, 1);
+        self.job(job, known, |tally| tally.runs.add(word, 1));
     }
 
     fn over(&mut self, record: &Record, known: &impl Known) {
         let word = outcome_word(&record.outcome);
-        let (over, of) = (record.next.is_none(), record.ticket.of);
-        match over {
-            true => drop(self.waiting.remove(&of)),
-            false => drop(self.waiting.insert(of, word)),
+        // A run counts once, by its last attempt.
+        match record.next {
+            Some(_) => drop(self.retrying.insert(record.ticket.of, word)),
+            None => {
+                self.retrying.remove(&record.ticket.of);
+                self.count(&record.job, word, known);
+            }
         }
-        self.sums.runs.add(word, u64::from(over));
         let took = record.led.map(|(_, began, ended)| ended.at.duration_since(began).max(SignedDuration::ZERO));
         if let Some(took) = took {
             let durations = &mut self.sums.durations;
@@ -130,7 +135,6 @@ impl Tallies {
             durations[at].1.add(took.as_secs_f64());
         }
         self.job(&record.job, known, |tally| {
-            tally.runs.add(word, u64::from(over));
             tally.last_duration = took.or(tally.last_duration);
             if record.outcome.success() {
                 tally.last_success = Some(record.led.map_or(record.booked, |(_, _, ended)| ended.at));
@@ -163,7 +167,7 @@ mod tests {
 
     use super::*;
     use crate::engine::Outcome;
-    use crate::engine::core::{Rule, Ticket, Trigger};
+    use crate::engine::core::{Dropped, Rule, Ticket, Trigger};
     use crate::wire::{Ended, Exit};
 
     /// Jobs that are there, and the instant at which every program started.
@@ -217,22 +221,21 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_counted_once_whatever_its_attempts() {
+    fn d72_a_run_counts_once_however_many_attempts_it_took() {
         let (mut tallies, known) = (Tallies::default(), There(vec![name("a")], at(0)));
-        let failed = Outcome::Exited { exit: Exit::Code(1), success: false };
-        let waits = |outcome: Outcome| match over("a", Some((1, 2)), outcome) {
-            Fact::Over(record) => Fact::Over(Record { next: Some(at(9)), ..record }),
+        let failed = |next| match over("a", None, Outcome::Exited { exit: Exit::Code(1), success: false }) {
+            Fact::Over(record) => Fact::Over(Record { next, ..record }),
             other => other,
         };
-        tallies.hear(&waits(failed.clone()), &known);
-        tallies.hear(&waits(failed.clone()), &known);
-        assert_eq!(tallies.sums().runs.of("failure"), 0);
-        tallies.hear(&over("a", Some((3, 4)), success()), &known);
-        assert_eq!((tallies.sums().runs.of("success"), tallies.of(&name("a")).runs.of("failure")), (1, 0));
-        tallies.hear(&waits(failed), &known);
-        let why = crate::engine::core::Dropped::Request;
-        tallies.hear(&Fact::RetryDropped { job: name("a"), of: RunId(1), why }, &known);
-        assert_eq!((tallies.sums().runs.of("failure"), tallies.of(&name("a")).runs.of("failure")), (1, 1));
+        let counts = |tallies: &Tallies| ["success", "failure"].map(|word| tallies.of(&name("a")).runs.of(word));
+        for fact in [failed(Some(at(9))), failed(Some(at(9))), over("a", None, success())] {
+            tallies.hear(&fact, &known);
+        }
+        assert_eq!(counts(&tallies), [1, 0]);
+        tallies.hear(&failed(Some(at(9))), &known);
+        assert_eq!(counts(&tallies), [1, 0]);
+        tallies.hear(&Fact::RetryDropped { job: name("a"), of: RunId(1), why: Dropped::Superseded }, &known);
+        assert_eq!(counts(&tallies), [1, 1]);
     }
 
     #[test]
