@@ -21,6 +21,7 @@ pub mod history;
 pub mod metrics;
 pub mod beat;
 pub mod why;
+pub mod alarm;
 pub mod api;
 pub mod client;
 pub mod cli;

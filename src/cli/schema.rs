@@ -114,6 +114,9 @@ fn value(value: &'static Value) -> Map<String, Json> {
             json!({"type": "object", "propertyNames": {"pattern": anchored(names)}, "additionalProperties": self::value(&Value::Any)})
         }
         Value::Keys(groups) => return map(groups),
+        Value::Named(names, groups) => {
+            json!({"type": "object", "propertyNames": {"pattern": anchored(names)}, "additionalProperties": map(groups)})
+        }
         Value::Either(one, other) => json!({"anyOf": [self::value(one), self::value(other)]}),
     })
 }

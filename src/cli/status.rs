@@ -78,6 +78,22 @@ pub fn text(term: &Term, status: &StatusView, now: Timestamp) -> String {
             None => line("beats", &said),
         }
     }
+    for target in &status.alarms {
+        let mut said = format!("{} ({}): {} sent", target.name, target.kind, target.sent);
+        for (number, word) in
+            [(target.failed, "tries failed"), (target.given_up, "given up"), (target.dropped, "dropped")]
+        {
+            if number > 0 {
+                said.push_str(&format!(", {number} {word}"));
+            }
+        }
+        match &target.failing {
+            Some(why) => {
+                line("alarms", &term.paint(Colour::Red, &visible(&format!("{said}; they do not go out: {why}"))))
+            }
+            None => line("alarms", &visible(&said)),
+        }
+    }
     if status.engine_restarts > 0 {
         line(
             "engine",

@@ -48,6 +48,7 @@ impl Engine {
             self.keep(&facts);
             self.record(&facts);
             self.beat_facts(&facts);
+            self.alarm_facts(&facts);
             tell::tell(facts, &self.state, self.now().wall);
         }
         Ok(())

@@ -163,10 +163,13 @@ impl Engine {
         self.history.note(Row::Fact(noted(FactKind::Started, None, code, self.now().wall)));
     }
 
-    /// The history is open, and tells what it knew; `None`: it cannot be opened now, or none is kept. Nothing is decided by
-    /// it.
+    /// The history is open, and tells what it knew; `None`: it cannot be opened now, or none is kept. Nothing is decided by it:
+    /// alarms know again since when a job fails.
     pub(super) fn take_pasts(&mut self, pasts: Option<Pasts>) -> bool {
-        tracing::debug!(code = "history", "{} jobs are known to the history", pasts.map_or(0, |pasts| pasts.len()));
+        let now = self.now();
+        if let Some(pasts) = pasts {
+            self.alarming.restore(&pasts, self.ready, now);
+        }
         true
     }
 

@@ -11,6 +11,7 @@ use jiff::tz::TimeZone;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 
+use super::alarms::Alarming;
 use super::beats::Beating;
 use super::boot::Boot;
 use super::core::{Event, Now, Setting, State};
@@ -64,6 +65,7 @@ pub struct Engine {
     /// Where the TCP port goes, should the warden get it later.
     ports: mpsc::UnboundedSender<OwnedFd>,
     pub(super) beating: Beating,
+    pub(super) alarming: Alarming,
     pub(super) keeper: Keeper,
     pub(super) history: History,
     pub(super) recorder: Recorder,
@@ -164,6 +166,7 @@ impl Engine {
             opener,
             trust,
             listening: Listening::new(prepared.clone()),
+            alarming: Alarming::new(&config),
             beating: Beating::new(config.crond.as_ref(), welcome.started, now(began)),
             prepared,
             reloads: BTreeMap::new(),
@@ -227,11 +230,15 @@ impl Engine {
                 // All is over, or another engine takes over: whoever outlives its warden does so only up to here.
                 self.outbox.flush().map_err(Broken::Link)?;
                 self.ledger.close();
+                if self.stopping {
+                    self.alarming.finish();
+                }
                 self.close_history();
                 return Ok(());
             }
             self.step(Event::Wake)?;
             self.pass_beats();
+            self.pass_alarms();
             self.outbox.flush().map_err(Broken::Link)?;
             self.settle()?;
         }
@@ -239,7 +246,7 @@ impl Engine {
 
     /// Waits for the first thing that happens. Nothing here wakes an idle engine.
     async fn wait(&mut self) -> Happened {
-        let mono = self.state.next_mono().into_iter().chain(self.beating.due()).min();
+        let mono = self.state.next_mono().into_iter().chain(self.beating.due()).chain(self.alarming.due()).min();
         let mono = mono.map(|mono| self.began + mono);
         let until = mono.into_iter().chain(self.status.due()).chain(self.quit).min();
         let sleep = async {

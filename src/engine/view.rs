@@ -241,6 +241,9 @@ pub struct StatusView {
     /// How beats go out; absent where none are configured.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub beats: Option<BeatsView>,
+    /// How alarms go out: each target of rotad.yaml, and of those that stand in rules the first that fail.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub alarms: Vec<TargetView>,
     /// The daemon is stopping.
     pub stopping: bool,
     /// The journal that takes lines of jobs, where there is one.
@@ -256,6 +259,26 @@ pub struct JournalView {
     pub unit: Option<String>,
     /// Lines of jobs with `log: auto` go there.
     pub auto: bool,
+}
+
+/// How alarms to a target go out, counted since the engine started.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetView {
+    /// Its name in rotad.yaml, or for one that stands in a rule `ping of JOB`.
+    pub name: String,
+    /// `webhook`, `command`, `mail`, `report`, `ping`.
+    pub kind: String,
+    /// Messages that it took.
+    pub sent: u64,
+    /// Tries that failed.
+    pub failed: u64,
+    /// Messages that were given up after the last try.
+    pub given_up: u64,
+    /// Messages that found no room in the queue.
+    pub dropped: u64,
+    /// Why the last try failed; absent once one has succeeded since.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub failing: Option<String>,
 }
 
 /// How beats go out, counted since the engine started.

@@ -180,6 +180,7 @@ impl World {
             watch: "inotify".into(),
             history: None,
             beats: None,
+            alarms: Vec::new(),
             stopping: false,
         }
     }

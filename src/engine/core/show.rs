@@ -41,6 +41,7 @@ impl State {
             watch: self.watch.clone(),
             history: None,
             beats: None,
+            alarms: Vec::new(),
             stopping: self.stopping.is_some(),
             journal: self.setting.journal.clone(),
         }
@@ -129,6 +130,17 @@ impl State {
     /// Files that have something to say.
     pub fn show_files(&self) -> Vec<FileView> {
         self.files.values().cloned().collect()
+    }
+
+    /// The next slot of a job that may run.
+    pub fn next_of(&self, name: &JobName) -> Option<Timestamp> {
+        self.jobs.get(name)?.next.filter(|_| self.pauses.get(name).is_none())
+    }
+
+    /// The runs of a job that go on.
+    pub fn runs_of(&self, name: &JobName) -> Vec<RunView> {
+        let runs = self.going.get(name).into_iter().flat_map(|going| &going.runs);
+        runs.filter_map(|id| self.runs.get(id)).map(run_view).collect()
     }
 
     /// The definition of a job.

@@ -65,6 +65,7 @@ pub fn job(text: &str, schedule: &str, on_overlap: OnOverlap) -> Job {
         limits: Limits::default(),
         no_new_privs: true,
         log: None,
+        notify: None,
         labels: BTreeMap::new(),
     }
 }

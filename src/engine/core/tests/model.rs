@@ -129,7 +129,13 @@ fn play(world: &mut World, a_move: Move) {
         }
         Move::Order(n) => {
             let timeout = Duration::from_secs(10);
-            let errand = Errand { argv: vec!["/bin/beat".into()], timeout, urgent: n % 3 == 0 };
+            let errand = Errand {
+                argv: vec!["/bin/beat".into()],
+                environment: vec![],
+                set_uid: false,
+                timeout,
+                urgent: n % 3 == 0,
+            };
             let _ = world.state.order(errand, world.now);
             world.step(Event::Wake);
         }

@@ -480,6 +480,33 @@ fn d73_what_the_warden_never_knew_is_in_the_mark() {
 }
 
 #[test]
+fn d73_of_an_attempt_that_is_remembered_twice_the_later_one_counts() {
+    for cut in 0..3 {
+        let definition = Job { environment_file: Some("/etc/env".into()), ..stubborn("", OnOverlap::Skip) };
+        let mut world = World::with(vec![definition]);
+        ask(&mut world);
+        let read = |world: &mut World, read: Result<Vec<(String, String)>, String>| {
+            let run = world.reading.pop().expect("its environment is being read");
+            world.step(Event::Environment { run, read });
+        };
+        read(&mut world, Ok(vec![]));
+        fail(&mut world);
+        world.pass(10);
+        // The mark says that a third attempt comes, the first one's context still that the second does.
+        world.cut = Some(cut);
+        read(&mut world, Err("gone".into()));
+        world.next_engine();
+        let (attempt, wait) = if cut == 0 { (2, 0) } else { (3, 20) };
+        world.pass(wait);
+        read(&mut world, Ok(vec![]));
+        world.start_all();
+        assert_eq!(numbers(&world), [(1, 0), (attempt, 10 + wait)], "cut after {cut}");
+        world.finish("a");
+        assert!(world.warden.runs.is_empty());
+    }
+}
+
+#[test]
 fn a_mark_holds_as_many_retries_as_fit() {
     let ticket = Ticket::first(RunId(1), Some(at(T0)), Trigger::Request, "x".repeat(64));
     let long = name(&"n".repeat(120));
