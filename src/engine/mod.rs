@@ -45,7 +45,7 @@ use std::time::Duration;
 
 use crate::wire::Link;
 
-pub use request::{Beat, Change, Edit, Edited, Entry, Keys, Pause, Refusal, Reply, Request, Text};
+pub use request::{Beat, Change, Edit, Edited, Entry, Keys, Pause, PauseKind, Refusal, Reply, Request, Text};
 pub use tell::outcome_words;
 pub use view::{BeatsView, FileView, JobView, JournalView, Outcome, RunView, StatusView, Verdict, VerdictView};
 

@@ -59,7 +59,8 @@ pub enum Verdict {
         /// Its id, as text.
         run: String,
     },
-    /// It was let go by a rule. `why` is a stable code: `overlap`, `stopping`, `limit`, `retired`, `request`, `paused`.
+    /// It was let go by a rule. `why` is a stable code: `overlap`, `stopping`, `limit`, `retired`, `request`, `paused`,
+    /// `skip-next`, `held`.
     Skipped {
         /// The code.
         why: String,
@@ -143,7 +144,7 @@ pub struct JobView {
     pub user: String,
     /// What an overlapping slot does.
     pub on_overlap: OnOverlap,
-    /// Its pause, while that goes on.
+    /// Its own pause, while that goes on. (The hold is in [`StatusView`].)
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub pause: Option<Pause>,
     /// Runs that go on.
@@ -185,13 +186,16 @@ pub struct StatusView {
     /// Jobs that are paused.
     #[serde(default)]
     pub paused: usize,
+    /// The hold, while it goes on: no slot of any job runs.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub held: Option<Pause>,
     /// Runs that go on.
     pub running: usize,
     /// Files that are broken.
     pub broken_files: usize,
     /// Warnings in good files.
     pub warnings: usize,
-    /// The next slot, and whose.
+    /// The next slot, and whose; absent while there is a hold.
     pub next: Option<(JobName, Timestamp)>,
     /// Runs ended since the engine started, by outcome word.
     pub outcomes: BTreeMap<String, u64>,

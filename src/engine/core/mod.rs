@@ -18,6 +18,7 @@ mod drain;
 mod errand;
 mod errand_life;
 mod event;
+mod hold;
 mod inherit;
 mod jobs;
 mod life;
@@ -72,6 +73,8 @@ pub struct Setting {
     pub mark: Option<Vec<u8>>,
     /// Pauses that go on.
     pub pauses: BTreeMap<JobName, Pause>,
+    /// The hold.
+    pub hold: Option<Pause>,
 }
 
 /// All that the engine knows and decides by.
@@ -142,7 +145,7 @@ impl State {
         let restored = mark.as_ref().and_then(|mark| Watched::restore(mark.stretches.clone()));
         Self {
             jobs: Jobs::new(mark.as_ref().map_or(started, |mark| mark.base.min(now.wall)), setting.generation),
-            pauses: Pauses::restore(std::mem::take(&mut setting.pauses)),
+            pauses: Pauses::restore(std::mem::take(&mut setting.pauses), setting.hold.take()),
             watched: restored.unwrap_or_else(|| Watched::from(started)),
             runs: BTreeMap::new(),
             going: BTreeMap::new(),

@@ -287,13 +287,13 @@ impl State {
             let job = self.jobs.get(name).map(|entry| entry.job.clone());
             match job.filter(|job| job.enable || ticket.slot.is_none()) {
                 _ if self.stopping.is_some() => self.give_up(name, ticket, Fate::Skipped(Rule::Stopping), now),
-                Some(_) if ticket.slot.is_some() && self.pauses.get(name).is_some() => {
-                    self.give_up(name, ticket, Fate::Paused(1), now);
-                }
-                Some(job) => {
-                    self.launch(job, ticket, Kept::ByContext, now);
-                    return taken;
-                }
+                Some(job) => match self.pauses.lets_go(name, &ticket) {
+                    Some(kind) => self.give_up(name, ticket, Fate::Paused(kind, 1), now),
+                    None => {
+                        self.launch(job, ticket, Kept::ByContext, now);
+                        return taken;
+                    }
+                },
                 None => self.give_up(name, ticket, Fate::Skipped(Rule::Retired), now),
             }
         }
@@ -308,7 +308,7 @@ impl State {
         let message = match fate {
             Fate::Superseded => "a newer slot took its place while it waited".into(),
             Fate::Skipped(rule) => format!("it waited for a run to end, and was dropped ({})", rule.code()),
-            Fate::Ran(_) | Fate::Missed(_) | Fate::Paused(_) => return,
+            Fate::Ran(_) | Fate::Missed(_) | Fate::Paused(..) => return,
         };
         let outcome = Outcome::CouldNotStart { failure: Failure { step: Step::Plan, errno: 0 }, message };
         let job = name.clone();

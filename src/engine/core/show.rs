@@ -26,12 +26,14 @@ impl State {
             jobs: self.jobs.iter().len(),
             paused: self.pauses.len(),
             disabled: self.jobs.iter().filter(|(_, entry)| !entry.job.enable).count(),
+            held: self.pauses.hold().cloned(),
             running: self.runs.len(),
             broken_files: self.files.values().filter(|file| broken(file)).count(),
             warnings: findings().filter(|finding| finding.severity == Severity::Warning).count(),
             next: self
                 .jobs
                 .due()
+                .take_while(|_| self.pauses.hold().is_none())
                 .find(|(_, name)| self.pauses.get(name).is_none())
                 .map(|(slot, name)| (name.clone(), *slot)),
             outcomes: self.past.outcomes.iter().map(|(word, count)| ((*word).into(), *count)).collect(),
@@ -65,7 +67,7 @@ impl State {
         let mut entries: Vec<request::Entry> = Vec::with_capacity(self.jobs.iter().len());
         entries.extend(self.jobs.iter().map(|(name, entry)| {
             let pause = self.pauses.get(name).cloned();
-            let next = entry.next.filter(|_| pause.is_none());
+            let next = self.next_of(name, entry).filter(|_| pause.is_none());
             request::Entry { id: entry.number, job: entry.job.clone(), next, previous: entry.newest, pause }
         }));
         // Stable: those that are alike stay in the order of their names.
@@ -107,6 +109,15 @@ impl State {
         self.jobs.get(name).map(|entry| entry.job.clone())
     }
 
+    /// The next slot that runs.
+    fn next_of(&self, name: &JobName, entry: &Entry) -> Option<Timestamp> {
+        let rest = self.pauses.rest(name);
+        match rest.now() {
+            Some(_) => self.jobs.following(name, rest.end(self.watched.position())?, &self.watched),
+            None => entry.next,
+        }
+    }
+
     fn job_view(&self, name: &JobName, entry: &Entry) -> JobView {
         let job = &entry.job;
         let going = self.going.get(name);
@@ -120,10 +131,7 @@ impl State {
             schedule: job.schedule.as_ref().map(|schedule| schedule.text().to_owned()),
             dialect: job.schedule.as_ref().map(|schedule| schedule.dialect().to_string()),
             timezone: job.schedule.as_ref().map(|schedule| schedule.zone().iana_name().unwrap_or("local").to_owned()),
-            next: match &pause {
-                Some(pause) => pause.until.and_then(|until| self.jobs.following(name, until, &self.watched)),
-                None => entry.next,
-            },
+            next: self.next_of(name, entry),
             pause,
             command: match &job.program {
                 Program::Exec { command, args } => std::iter::once(command).chain(args).cloned().collect(),
@@ -155,7 +163,7 @@ fn verdict_view(slot: Timestamp, fate: Fate) -> VerdictView {
         Fate::Ran(run) => (Verdict::Ran { run: run.to_string() }, None),
         Fate::Skipped(rule) => (Verdict::Skipped { why: rule.code().into() }, None),
         Fate::Missed(count) => (Verdict::Missed { why: "unwatched".into() }, (count > 1).then_some(count)),
-        Fate::Paused(count) => (Verdict::Skipped { why: "paused".into() }, (count > 1).then_some(count)),
+        Fate::Paused(kind, count) => (Verdict::Skipped { why: kind.code().into() }, (count > 1).then_some(count)),
         Fate::Superseded => (Verdict::Superseded, None),
     };
     VerdictView { slot, verdict, count }

@@ -2,6 +2,7 @@
 
 mod death;
 mod errand;
+mod hold;
 mod model;
 mod overlap;
 mod pause;
@@ -103,6 +104,7 @@ pub struct World {
     pub boot: bool,
     /// Pauses as they are on the disk.
     pub kept: BTreeMap<JobName, crate::engine::Pause>,
+    pub kept_hold: Option<crate::engine::Pause>,
     /// Jobs as they lie in conf.d, for the next engine.
     pub files: BTreeMap<JobName, Armed>,
     /// Jobs that were taken away, and when.
@@ -136,6 +138,7 @@ impl World {
             generation: 0,
             boot: false,
             kept: BTreeMap::new(),
+            kept_hold: None,
             files: BTreeMap::new(),
             away: BTreeMap::new(),
             reports: Vec::new(),
@@ -216,7 +219,8 @@ impl World {
                     Some(pause) => drop(self.kept.insert(name, pause)),
                     None => drop(self.kept.remove(&name)),
                 },
-                Effect::KeepPause(..) => {}
+                Effect::KeepHold(hold) if self.cut != Some(0) => self.kept_hold = hold,
+                Effect::KeepPause(..) | Effect::KeepHold(_) => {}
             }
         }
     }
@@ -365,7 +369,8 @@ impl World {
         self.closed.clear();
         self.expected.clear();
         let setting = setting(self.generation, self.warden.mark.clone(), self.boot, T0);
-        self.state = State::new(Setting { pauses: self.kept.clone(), ..setting }, self.now);
+        self.state =
+            State::new(Setting { pauses: self.kept.clone(), hold: self.kept_hold.clone(), ..setting }, self.now);
         for (run, known) in self.warden.runs.clone() {
             let adopt = Adopt { run, context: known.context, state: known.state, spools: vec![] };
             self.step(Event::Adopt(Box::new(adopt)));
@@ -417,5 +422,6 @@ pub fn setting(generation: u32, mark: Option<Vec<u8>>, boot: bool, started: i64)
         boot,
         mark,
         pauses: BTreeMap::new(),
+        hold: None,
     }
 }
