@@ -11,7 +11,7 @@ use super::socket::Place;
 use super::term::{Term, print, visible};
 use super::{Error, Exit, completions, list, outcome, when};
 use crate::client::{FileFindings, job_path};
-use crate::engine::{JobView, Pause, RunView, Verdict, VerdictView};
+use crate::engine::{JobView, Pause, PauseKind, RunView, Verdict, VerdictView};
 
 /// Arguments of `rota show`.
 #[derive(Debug, clap::Args)]
@@ -33,12 +33,15 @@ impl Show {
             return Ok(Exit::Ok);
         }
         let job = client.job(&self.name)?;
-        print(text(&Term::stdout(), &job, &client.findings()?, Timestamp::now()))?;
+        let (term, now) = (Term::stdout(), Timestamp::now());
+        let hold = client.status()?.held;
+        let told = text(&term, &job, hold.as_ref(), &client.findings()?, now);
+        print(list::held(&term, hold.as_ref(), now) + &told)?;
         Ok(Exit::Ok)
     }
 }
 
-fn text(term: &Term, job: &JobView, files: &[FileFindings], now: Timestamp) -> String {
+fn text(term: &Term, job: &JobView, hold: Option<&Pause>, files: &[FileFindings], now: Timestamp) -> String {
     let mut text = String::new();
     let mut line = |key: &str, value: &str| {
         // Writing to a string does not fail.
@@ -48,7 +51,8 @@ fn text(term: &Term, job: &JobView, files: &[FileFindings], now: Timestamp) -> S
     let (state, colour) = list::state(job);
     line("state", &term.paint(colour, &state));
     if let Some(pause) = &job.pause {
-        line("paused", &paused(pause, now));
+        let skips = pause.kind == PauseKind::SkipNext;
+        line(if skips { "skips" } else { "paused" }, &paused(pause, now));
     }
     let broken = if job.broken { " (broken: this is its last good definition)" } else { "" };
     line("file", &format!("{}{broken}", visible(&job.file)));
@@ -57,7 +61,11 @@ fn text(term: &Term, job: &JobView, files: &[FileFindings], now: Timestamp) -> S
     if let Some(schedule) = &job.schedule {
         let more: Vec<String> = [&job.dialect, &job.timezone].into_iter().flatten().map(|text| visible(text)).collect();
         line("schedule", &format!("{} ({})", visible(schedule), more.join(", ")));
-        let never = if job.pause.is_some() { "when it is resumed" } else { "never" };
+        let never = match (&job.pause, hold) {
+            (Some(Pause { until: None, .. }), _) => "when it is resumed",
+            (_, Some(Pause { until: None, .. })) => "when the hold is released",
+            _ => "never",
+        };
         line("next", &job.next.map_or_else(|| never.into(), |at| when::both(at, now)));
     }
     line("overlap", &format!("{:?}", job.on_overlap).to_lowercase());
@@ -80,8 +88,14 @@ fn text(term: &Term, job: &JobView, files: &[FileFindings], now: Timestamp) -> S
     text
 }
 
-fn paused(pause: &Pause, now: Timestamp) -> String {
-    let until = pause.until.map_or_else(|| "until it is resumed".into(), |at| format!("until {}", when::both(at, now)));
+/// Until when, since when, by whom and why.
+pub fn paused(pause: &Pause, now: Timestamp) -> String {
+    let until = match (pause.kind, pause.until) {
+        (PauseKind::SkipNext, Some(at)) => format!("its slots up to {}", when::both(at, now)),
+        (_, Some(at)) => format!("until {}", when::both(at, now)),
+        (PauseKind::Hold, None) => "until it is released".into(),
+        (_, None) => "until it is resumed".into(),
+    };
     let mut text = format!("{until}, since {}", when::local(pause.since, now));
     if !pause.by.is_empty() {
         let _ = write!(text, ", by {}", visible(&pause.by));

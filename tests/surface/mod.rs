@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
-use rotad::engine::{Change, Edit, Edited, Entry, Text};
+use rotad::engine::{Change, Edit, Edited, Entry, Pause, PauseKind, Text};
 use rotad::engine::{FileView, JobView, Outcome, Refusal, Request, RunView, StatusView, Verdict, VerdictView};
 use rotad::job::{Finding, JobName, OnOverlap, Place};
 use rotad::sink::Tails;
@@ -73,6 +73,10 @@ pub fn over(mut view: RunView, outcome: Outcome) -> RunView {
 
 pub fn exited(code: i32) -> Outcome {
     Outcome::Exited { exit: Exit::Code(code), success: code == 0 }
+}
+
+fn pause(kind: PauseKind) -> Pause {
+    Pause { kind, id: 3, since: Timestamp::now(), until: None, reason: String::new(), by: "uid 0".into() }
 }
 
 fn job(text: &str) -> JobView {
@@ -139,8 +143,8 @@ fn entries() -> Vec<Entry> {
         Entry { id, job: job.unwrap().0.into(), next, previous: None, pause: None }
     };
     let soon = Some(Timestamp::now() + SignedDuration::from_secs(290));
-    let pause =
-        rotad::engine::Pause { id: 3, since: Timestamp::now(), until: soon, reason: String::new(), by: "uid 0".into() };
+    let pause = self::pause(PauseKind::Pause);
+    let pause = Pause { until: soon, ..pause };
     vec![
         entry(Some(1), "name: a\ncommand: /bin/true\nschedule: '*/5 * * * *'\n", soon),
         entry(Some(2), "name: by hand\nscript: 'true'\n", None),
@@ -158,6 +162,7 @@ impl World {
             engine_restarts: 1,
             jobs: self.jobs.len(),
             paused: 0,
+            held: None,
             disabled: 1,
             running: 1,
             broken_files: self.files.len(),
@@ -226,6 +231,10 @@ impl World {
             Request::Pause { name, reply, .. } => {
                 drop(reply.send(self.job(&name).map(|job| Edited { name: job.name, entry: 9, file: None })));
             }
+            Request::SkipNext { name, reply, .. } => {
+                drop(reply.send(self.job(&name).map(|_| pause(PauseKind::SkipNext))));
+            }
+            Request::Hold { reply, .. } | Request::Release(reply) => drop(reply.send(Ok(pause(PauseKind::Hold)))),
             Request::Text(name, reply) => {
                 drop(reply.send(
                     self.job(&name).map(|job| Text { file: Some(job.file), text: "command: /bin/true\n".into() }),

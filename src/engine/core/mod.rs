@@ -39,6 +39,7 @@ use jiff::Timestamp;
 pub use clock::{ClockJump, LATE_LIMIT, Now};
 pub use errand::{Errand, ErrandEnd, ErrandId, Full, Report};
 pub use event::{Effect, Event, Fact, Label};
+pub use hold::MAX_SKIP;
 pub use life::DRAIN_LIMIT;
 pub use mark::{Context, Mark, Stop, Terms, Ticket, Trigger, Why};
 pub use past::{Fate, Record, Rule, outcome_word};
