@@ -6,7 +6,7 @@ mod surface;
 
 use std::collections::BTreeSet;
 
-use rotad::api::{crond, route};
+use rotad::api::{crond, monitor, route};
 use rotad::engine::BeatsView;
 use rotad::wire::RunId;
 use serde_json::Value;
@@ -18,13 +18,15 @@ fn document(daemon: &Daemon) -> Value {
     serde_json::from_str(&body).unwrap()
 }
 
-/// Method and path of every route of both tables, with what each takes and gives.
+/// Method and path of every route of all tables, with what each takes and gives.
 fn routes() -> Vec<(&'static str, String, &'static [&'static str], &'static str)> {
     let own = route::ROUTES.into_iter().map(|route| {
         let path = format!("{}{}", route::BASE, route.path);
         (route.method, path, route.query, route.body)
     });
-    own.chain(crond::ROUTES.into_iter().map(|route| (route.method, route.path.into(), route.query, route.body)))
+    let monitor = monitor::ROUTES.into_iter().map(|route| (route.method, route.path.into(), &[][..], ""));
+    own.chain(monitor)
+        .chain(crond::ROUTES.into_iter().map(|route| (route.method, route.path.into(), route.query, route.body)))
         .collect()
 }
 

@@ -56,6 +56,7 @@ fn job_view() -> JobView {
         pause: None,
         schedule: None,
         dialect: None,
+        dst: None,
         timezone: None,
         next: None,
         command: vec!["true".into()],

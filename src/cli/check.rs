@@ -95,7 +95,11 @@ struct Report {
 
 impl Report {
     fn errors(&self) -> usize {
-        self.findings.iter().filter(|finding| finding.severity == Severity::Error).count()
+        self.count(Severity::Error)
+    }
+
+    fn count(&self, severity: Severity) -> usize {
+        self.findings.iter().filter(|finding| finding.severity == severity).count()
     }
 
     /// The configuration that counts, checked itself.
@@ -196,12 +200,13 @@ impl Report {
         for finding in &self.findings {
             out.write_all(text(finding, colour).as_bytes())?;
         }
-        let errors = self.errors();
-        let warnings = self.findings.len() - errors;
+        let (errors, notes) = (self.count(Severity::Error), self.count(Severity::Note));
+        let warnings = self.findings.len() - errors - notes;
         let files = count(self.files, "file");
+        let also = if notes > 0 { format!(", {}", count(notes, "note")) } else { String::new() };
         match (errors, warnings) {
-            (0, 0) => writeln!(out, "checked {files}: all good"),
-            _ => writeln!(out, "checked {files}: {}, {}", count(errors, "error"), count(warnings, "warning")),
+            (0, 0) => writeln!(out, "checked {files}: all good{also}"),
+            _ => writeln!(out, "checked {files}: {}, {}{also}", count(errors, "error"), count(warnings, "warning")),
         }
     }
 }
@@ -220,9 +225,11 @@ fn shown_in(directory: &Path, finding: Finding) -> Finding {
 
 /// A finding as a compiler tells it: sentence, place, the line with a mark under it, hint.
 pub(super) fn text(finding: &Finding, colour: bool) -> String {
-    let (word, paint) = match finding.severity {
-        Severity::Error => ("error", "\x1b[1;31m"),
-        Severity::Warning => ("warning", "\x1b[1;33m"),
+    let word = finding.severity.word();
+    let paint = match finding.severity {
+        Severity::Error => "\x1b[1;31m",
+        Severity::Warning => "\x1b[1;33m",
+        Severity::Note => "\x1b[1;36m",
     };
     let (paint, bold, dim, plain) = if colour { (paint, "\x1b[1m", "\x1b[1;34m", "\x1b[0m") } else { ("", "", "", "") };
     let file = finding.file.escape_debug();

@@ -57,8 +57,9 @@ fn text(term: &Term, jobs: &[JobView], files: &[FileFindings], now: Timestamp) -
         }
     };
     let told = || files.iter().flat_map(|file| &file.findings);
-    // Warnings last: an error keeps a file from taking effect.
-    for finding in told().filter(|finding| finding.is_error()).chain(told().filter(|finding| !finding.is_error())) {
+    // Warnings last: an error keeps a file from taking effect. Notes are told with their job.
+    let warnings = told().filter(|finding| !finding.is_error() && !finding.is_note());
+    for finding in told().filter(|finding| finding.is_error()).chain(warnings) {
         text.push('\n');
         text.push_str(&findings::text(finding, term));
     }

@@ -15,6 +15,7 @@ mod each;
 mod edit;
 mod enable;
 mod exit;
+pub mod explanation;
 mod findings;
 mod hold;
 mod import;

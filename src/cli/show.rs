@@ -59,7 +59,9 @@ fn text(term: &Term, job: &JobView, hold: Option<&Pause>, files: &[FileFindings]
     line("command", &command(&job.command));
     line("user", &visible(&job.user));
     if let Some(schedule) = &job.schedule {
-        let more: Vec<String> = [&job.dialect, &job.timezone].into_iter().flatten().map(|text| visible(text)).collect();
+        let mut more: Vec<String> =
+            [&job.dialect, &job.timezone].into_iter().flatten().map(|text| visible(text)).collect();
+        more.extend(job.dst.map(|dst| format!("dst: {dst}")));
         line("schedule", &format!("{} ({})", visible(schedule), more.join(", ")));
         let never = match (&job.pause, hold) {
             (Some(Pause { until: None, .. }), _) => "when it is resumed",

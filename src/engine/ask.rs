@@ -69,6 +69,9 @@ impl Engine {
             Request::Text(name, reply) => self.commands.send(Command::Text(name, reply)),
             Request::Reset(reply) => self.reload(Reload::Reset(reply)),
             Request::Beat(beat, reply) => self.answer_beat(&beat, reply),
+            Request::Metrics(reply) => drop(reply.send(Ok(Box::new(self.reading())))),
+            Request::Alive(reply) => drop(reply.send(Ok(()))),
+            Request::Ready(reply) => drop(reply.send(self.readiness())),
             Request::Quit(reply) => {
                 drop(reply.send(Ok(())));
                 self.quit.get_or_insert(Instant::now() + FAREWELL);

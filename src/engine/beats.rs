@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::core::{Errand, ErrandEnd, ErrandId, Event, Fact, Fate, Now, Record, Report, Rule};
 use super::request::{Beat, Refusal, Reply};
 use super::turn::Engine;
-use super::view::{FileView, Outcome, StatusView};
+use super::view::{BeatsView, FileView, Outcome, StatusView};
 use crate::beat::health::Told;
 use crate::beat::{Beats, Unfit, words};
 use crate::conf::{Crond, Identity};
@@ -50,6 +50,11 @@ impl Beating {
         if let Some(beats) = &mut self.beats {
             beats.identify(said);
         }
+    }
+
+    /// How they go out; `None` where none are configured.
+    pub fn view(&self) -> Option<BeatsView> {
+        self.beats.as_ref().map(Beats::view)
     }
 
     /// When the loop must turn for their sake (monotonic).
@@ -138,8 +143,7 @@ impl Engine {
 
     /// The daemon in a few numbers, beats among them.
     pub(super) fn show_status(&self) -> StatusView {
-        let beats = self.beating.beats.as_ref().map(Beats::view);
-        StatusView { beats, ..self.state.show_status() }
+        StatusView { beats: self.beating.view(), ..self.state.show_status() }
     }
 
     fn beat_failed(&mut self, record: &Record) {

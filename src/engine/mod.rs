@@ -22,6 +22,7 @@ mod greet;
 mod journal;
 mod keep;
 mod ledger;
+mod monitor;
 mod opener;
 mod outbox;
 mod perform;
@@ -45,9 +46,13 @@ use std::time::Duration;
 
 use crate::wire::Link;
 
-pub use request::{Beat, Change, Edit, Edited, Entry, Keys, Pause, PauseKind, Refusal, Reply, Request, Text};
+pub use request::{
+    Beat, Change, Condition, Edit, Edited, Entry, Keys, Pause, PauseKind, Readiness, Refusal, Reply, Request, Text,
+};
 pub use tell::outcome_words;
-pub use view::{BeatsView, FileView, JobView, JournalView, Outcome, RunView, StatusView, Verdict, VerdictView};
+pub use view::{
+    BeatsView, ExplanationView, FileView, JobView, JournalView, Outcome, RunView, StatusView, Verdict, VerdictView,
+};
 
 /// Threads that may wait for slow disks at once.
 const SLOW_THREADS: usize = 32;

@@ -44,6 +44,7 @@ impl Engine {
             }
         }
         if !facts.is_empty() {
+            facts.iter().for_each(|fact| self.tallies.hear(fact, &self.state));
             self.note(&facts);
             self.keep(&facts);
             self.beat_facts(&facts);

@@ -226,6 +226,7 @@ pub fn tell_files(files: &[(String, Option<FileView>)]) {
         match finding.severity {
             Severity::Error => tracing::error!(file = %finding.file, code = finding.code, "{finding}"),
             Severity::Warning => tracing::warn!(file = %finding.file, code = finding.code, "{finding}"),
+            Severity::Note => tracing::info!(file = %finding.file, code = finding.code, "{finding}"),
         }
     }
 }

@@ -7,7 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use super::request::Pause;
 use crate::job::{JobName, LogTarget, OnOverlap};
+use crate::schedule::Dst;
 use crate::wire::{Exit, Failure, Stream};
+
+/// What a schedule says of one instant.
+pub use crate::schedule::Explanation as ExplanationView;
 
 /// How a run ended. Exactly one per run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,10 +134,13 @@ pub struct JobView {
     pub enable: bool,
     /// The file is broken since: this is its last good definition.
     pub broken: bool,
-    /// Schedule text; absent: on demand.
+    /// Schedule text, or the time of a job that runs once, as written; absent: on demand.
     pub schedule: Option<String>,
-    /// Dialect of the schedule.
+    /// Dialect of the schedule; absent for a time.
     pub dialect: Option<String>,
+    /// Its own rule for the days on which clocks change, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub dst: Option<Dst>,
     /// Zone of the schedule.
     pub timezone: Option<String>,
     /// Next slot that may run.

@@ -29,7 +29,7 @@ fn components(edges: &[Vec<usize>]) -> Vec<Vec<usize>> {
     let (mut path, mut on_path) = (Vec::new(), vec![false; edges.len()]);
     let (mut count, mut found) = (0, Vec::new());
     for root in 0..edges.len() {
-        let mut work = vec![(root, 0)];
+        let mut work: Vec<(usize, usize)> = vec![(root, 0)];
         while let Some((at, next)) = work.pop() {
             if next == 0 {
                 if seen[at] != UNSEEN {

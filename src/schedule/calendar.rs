@@ -28,7 +28,7 @@ pub(super) struct Span {
 }
 
 impl Span {
-    fn at_or_after(&self, value: u32) -> Option<u32> {
+    pub(super) fn at_or_after(&self, value: u32) -> Option<u32> {
         let steps = value.saturating_sub(self.start).div_ceil(self.step);
         let found = self.start.checked_add(steps.checked_mul(self.step)?)?;
         (found <= self.stop).then_some(found)
@@ -45,6 +45,11 @@ pub(super) enum Seconds {
 }
 
 impl Seconds {
+    /// Is this microsecond of the minute one of them?
+    pub(super) fn has(&self, micros: i64) -> bool {
+        self.at_or_after(micros) == Some(micros)
+    }
+
     fn at_or_after(&self, micros: i64) -> Option<i64> {
         match self {
             Seconds::Whole(set) => {
@@ -72,6 +77,7 @@ pub(super) enum Years {
 #[derive(Clone, Debug)]
 pub(super) struct Calendar {
     parts: Box<[Part]>,
+    hours: Set,
     seconds: Seconds,
     years: Years,
 }
@@ -92,7 +98,12 @@ impl Calendar {
                 Some(Part { schedule: Schedule::try_from(text).ok()?, leap: days.leap })
             })
             .collect();
-        Some(Calendar { parts: parts?.into_boxed_slice(), seconds, years })
+        Some(Calendar { parts: parts?.into_boxed_slice(), hours, seconds, years })
+    }
+
+    /// The hours of the day in which it is ever due.
+    pub(super) fn hours(&self) -> Set {
+        self.hours
     }
 
     /// The year after which a search that begins at `from` gives up.

@@ -13,6 +13,7 @@ pub fn part(words: &str) -> String {
         "the options of rota" => options(&rotad::cli::definition()),
         "the options of rotad" => options(&rotad::cli::daemon::definition()),
         "the verbs of rota" => verbs(false),
+        "the numbers for monitors" => rotad::metrics::family::ALL.iter().map(number).collect(),
         "the verbs of mysql-crond" => verbs(true),
         _ => match words.split_once(": ") {
             Some(("the keys of a job", title)) => groups(title, rotad::job::keys::KEYS),
@@ -30,6 +31,14 @@ fn verbs(hidden: bool) -> String {
         .filter(|command| command.is_hide_set() == hidden)
         .map(|command| verb(command, ""))
         .collect()
+}
+
+fn number(family: &rotad::metrics::family::Family) -> String {
+    let labels = match family.labels {
+        [] => String::new(),
+        labels => format!(" Brq {}", labels.join(" , ")),
+    };
+    format!(".It Ic {}{labels}\n{}", family.shown(), text(family.help))
 }
 
 /// `--json` is told once for all verbs.

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
-use rotad::engine::{Change, Edit, Edited, Entry, Pause, PauseKind, Text};
+use rotad::engine::{Change, Condition, Edit, Edited, Entry, Pause, PauseKind, Readiness, Text};
 use rotad::engine::{FileView, JobView, Outcome, Refusal, Request, RunView, StatusView, Verdict, VerdictView};
 use rotad::job::{Finding, JobName, OnOverlap, Place};
 use rotad::sink::Tails;
@@ -89,6 +89,7 @@ fn job(text: &str) -> JobView {
         pause: None,
         schedule: Some("0 3 * * *".into()),
         dialect: Some("vixie".into()),
+        dst: None,
         timezone: Some("Europe/Berlin".into()),
         next: Some(Timestamp::now() + SignedDuration::from_secs(290)),
         command: vec!["/usr/bin/backup".into(), "--all data".into()],
@@ -242,6 +243,12 @@ impl World {
             }
             Request::Reset(reply) => drop(reply.send(Ok(self.status()))),
             Request::Beat(_, reply) | Request::Quit(reply) => drop(reply.send(Ok(()))),
+            Request::Metrics(reply) => drop(reply.send(Ok(Box::default()))),
+            Request::Alive(reply) => drop(reply.send(Ok(()))),
+            Request::Ready(reply) => {
+                let parts = BTreeMap::from([("beats".to_owned(), Condition::Failing)]);
+                drop(reply.send(Ok(Readiness { status: Condition::Ok, parts })));
+            }
             // Whoever asks for something else finds that nobody answers.
             #[allow(unreachable_patterns, reason = "what is new")]
             other => drop(other),

@@ -19,6 +19,7 @@ mod errand;
 mod errand_life;
 mod event;
 mod hold;
+mod gauge;
 mod inherit;
 mod jobs;
 mod life;

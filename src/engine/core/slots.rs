@@ -211,7 +211,8 @@ impl State {
     /// Has a ticket wait until the job's runs are over. The contexts of those runs remember it, and the newest wins.
     fn wait(&mut self, name: &JobName, ticket: Ticket, now: Now) {
         if let Some(going) = self.going.get_mut(name) {
-            let older = going.waiting.pop_back_if(|older| older.trigger != Trigger::CatchUp);
+            let newest = going.waiting.back().filter(|older| older.trigger != Trigger::CatchUp);
+            let older = newest.is_some().then(|| going.waiting.pop_back()).flatten();
             going.waiting.push_back(ticket);
             self.carry(name);
             if let Some(older) = older {

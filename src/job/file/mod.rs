@@ -19,7 +19,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::keys::{KEYS, MAX_ARGS, MAX_CODES};
-use super::{Finding, Job, JobName, OnOverlap, Program, Severity};
+use super::{Finding, Job, JobName, OnOverlap, Program, Severity, WhenDone};
 use crate::conf::yaml::{self, Fields, Kind, Node, Reader};
 
 /// Most bytes of all arguments together.
@@ -133,6 +133,7 @@ fn of_fields(
         catch_up: policy::catch_up(r, fields),
         retries: policy::retries(r, fields.get("retries")),
         after,
+        when_done: when_done(r, fields),
         on_overlap: on_overlap(r, fields),
         timeout: r.read(fields.get("timeout"), words::timeout),
         stop_signal: r.read(fields.get("stop_signal"), words::signal).unwrap_or(libc::SIGTERM),
@@ -205,6 +206,15 @@ fn program(r: &mut Reader<'_>, fields: &Fields<'_>, root: &Node) -> Option<Progr
         None => Vec::new(),
     };
     Some(Program::Exec { command: name?, args: list })
+}
+
+/// Of a job that runs once.
+fn when_done(r: &mut Reader<'_>, fields: &Fields<'_>) -> WhenDone {
+    let field = fields.get("when_done");
+    if let (Some(unused), None) = (field, fields.get("at")) {
+        r.tell(Finding::warning("no-effect", r.file(), "'when_done' says nothing without an 'at'"), unused.key_id);
+    }
+    r.read(field, words::when_done).unwrap_or_default()
 }
 
 /// `on_overlap`, or mysql-crond's `overlap`.

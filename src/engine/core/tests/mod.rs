@@ -3,6 +3,7 @@
 mod death;
 mod errand;
 mod hold;
+mod gauge;
 mod model;
 mod overlap;
 mod pause;
@@ -49,6 +50,7 @@ pub fn job(text: &str, schedule: &str, on_overlap: OnOverlap) -> Job {
         catch_up: crate::job::CatchUp::NONE,
         retries: None,
         after: None,
+        when_done: Default::default(),
         on_overlap,
         timeout: None,
         stop_signal: 15,
