@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::core::{ClockJump, Fact, Fate, Record, State, Why};
+use super::core::{ClockJump, Fact, Fate, Record, State, Trigger, Why};
 use super::ledger::Entry;
 use super::request::{Pause, PauseKind};
 use super::view::{FileView, JobView, Outcome};
@@ -84,6 +84,7 @@ fn tell_one(fact: &Fact, now: Timestamp) {
                     format!(", for {}", words::clock(slot, now))
                 }
                 Some(_) => String::new(),
+                None if ticket.trigger == Trigger::After => format!(", {}", ticket.by),
                 None => format!(", asked for by {}", ticket.by),
             };
             tracing::info!(%job, %run, code = "started", "started {job} (run {run}, pid {pid}{why})");
@@ -120,6 +121,10 @@ fn tell_one(fact: &Fact, now: Timestamp) {
         Fact::ErrandsLeft(count) => {
             tracing::warn!(code = "errands-left", "{count} errands were still waiting when the daemon stopped");
         }
+        Fact::TooManyEnds(kept) => tracing::warn!(
+            code = "too-many-ends",
+            "jobs wait for others after more than {kept} ends: an engine that takes over now knows of the newest {kept}"
+        ),
         Fact::Clock { jump, from, to } => {
             let (from, to) = (words::clock(*from, *to), words::clock(*to, *from));
             match jump {

@@ -254,6 +254,8 @@ pub enum Fact {
     Strange(RunId),
     /// The daemon ends, and so many errands were still waiting.
     ErrandsLeft(usize),
+    /// More ends of jobs are waited beside than an engine can leave to the next: it leaves the newest, so many.
+    TooManyEnds(usize),
     /// The clock jumped.
     Clock {
         /// How.

@@ -68,7 +68,8 @@ impl State {
     fn waiting_slots(&self, now: Timestamp) -> u64 {
         let due = self.jobs.due().take_while(|(slot, _)| *slot <= now);
         let due = due.filter(|(_, name)| self.pauses.rest(name).now().is_none()).count();
-        let waiting = self.going.values().flat_map(|going| &going.waiting).filter(|ticket| ticket.slot.is_some()).count();
+        let waiting =
+            self.going.values().flat_map(|going| &going.waiting).filter(|ticket| ticket.slot.is_some()).count();
         let starting = self.runs.values().filter(|run| run.ticket.slot.is_some());
         let starting = starting.filter(|run| matches!(run.state, Life::Preparing { .. } | Life::Starting { .. }));
         (due + waiting + starting.count()) as u64

@@ -26,6 +26,7 @@ impl State {
             self.tell(Fact::Strange(id));
         }
         let Some(context) = context.or_else(|| strange(id)) else { return };
+        self.note_used(&context);
         let Context { job, ticket, terms, stop, waiting, retry: _ } = context;
         self.last_run = self.last_run.max(id).max(waiting.iter().map(|waiting| waiting.run).max().unwrap_or(id));
         for slot in std::iter::once(&ticket).chain(&waiting).filter_map(|ticket| ticket.slot) {
@@ -82,6 +83,7 @@ impl State {
         }
         let trigger = if slot.is_some() { Trigger::Schedule } else { Trigger::Request };
         let ticket = Ticket::first(run, slot, trigger, String::new());
+        self.finished(&job, run, false);
         let (outcome, booked, volume) = (Outcome::Lost, now.wall, Volume::default());
         self.remember(Record { job, ticket, led: None, log: None, outcome, booked, volume, left: 0 });
     }
@@ -99,7 +101,7 @@ impl State {
     pub(super) fn start_waiting_strays(&mut self, now: Now) {
         let waiting =
             self.going.iter().flat_map(|(name, going)| going.waiting.iter().map(move |ticket| (name, ticket)));
-        let requests = waiting.filter(|(_, ticket)| ticket.slot.is_none());
+        let requests = waiting.filter(|(_, ticket)| ticket.trigger == Trigger::Request);
         let requests = requests.filter_map(|(name, ticket)| Some((ticket.clone(), self.jobs.get(name)?.job.clone())));
         for (ticket, job) in requests.collect::<Vec<_>>() {
             self.expect(&ticket, &job.name, &Terms::of(&job));
@@ -117,7 +119,7 @@ impl State {
     fn remember_successor(&mut self, run: RunId, name: &JobName) {
         for forget in &mut self.forgets {
             if self.past.find(forget.run).is_some_and(|record| record.job == *name) {
-                forget.successor = Some(run);
+                forget.successors.push(run);
             }
         }
     }

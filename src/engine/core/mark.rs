@@ -13,7 +13,7 @@ use crate::job::{Job, JobName, LogTarget, Retries};
 use crate::wire::{MAX_CONTEXT, MAX_MARK, RunId};
 
 /// First byte of both, raised with every change of their shape.
-const SHAPE: u8 = 2;
+const SHAPE: u8 = 3;
 
 /// What has been decided, for the engine that comes after.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +26,8 @@ pub struct Mark {
     pub booted: bool,
     /// The watched stretches, oldest first. Slots after the end of the last one are undecided.
     pub stretches: Vec<Stretch>,
+    /// Ends of jobs that others wait for: a hash of the two names, and the run that ended.
+    pub ends: Vec<(u64, RunId)>,
 }
 
 impl Mark {
@@ -61,12 +63,15 @@ pub struct Ticket {
     pub trigger: Trigger,
     /// Who asked for it, or after which job; empty for a slot.
     pub by: String,
+    /// Runs of other jobs whose ends count no longer for its job, because it starts. The last is the one that began it, if one
+    /// did.
+    pub ends: Vec<RunId>,
 }
 
 impl Ticket {
     /// The first attempt of a run.
     pub fn first(run: RunId, slot: Option<Timestamp>, trigger: Trigger, by: String) -> Self {
-        Self { run, of: run, attempt: 1, slot, trigger, by }
+        Self { run, of: run, attempt: 1, slot, trigger, by, ends: Vec::new() }
     }
 
     /// The next attempt, under an id of its own.

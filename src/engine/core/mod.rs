@@ -12,6 +12,7 @@
 //! Order is how nothing is lost with the engine ([`crate::wire`] tells the other half). Each step ends by [`State::flush`]:
 //! first the runs it started, then the mark that says their slots are decided, then the runs that may be forgotten.
 
+mod after;
 mod ask;
 mod clock;
 mod drain;
@@ -85,6 +86,7 @@ pub struct State {
     setting: Setting,
     jobs: Jobs,
     pauses: Pauses,
+    following: after::Following,
     watched: Watched,
     /// Runs that are not over.
     runs: BTreeMap<RunId, Run>,
@@ -124,8 +126,8 @@ struct Forget {
     run: RunId,
     /// The mark must cover it first.
     slot: Option<Timestamp>,
-    /// A run that only this one's context remembers, until it is started.
-    successor: Option<RunId>,
+    /// Runs that only this one makes another engine know of, until they are started.
+    successors: Vec<RunId>,
 }
 
 /// Whether the warden's mark is behind.
@@ -142,12 +144,14 @@ enum Marking {
 impl State {
     /// A state that knows nothing yet but what the engine before left.
     pub fn new(mut setting: Setting, now: Now) -> Self {
-        let mark = setting.mark.as_deref().and_then(Mark::decode);
+        let mut mark = setting.mark.as_deref().and_then(Mark::decode);
+        let ends = mark.as_mut().map(|mark| std::mem::take(&mut mark.ends)).unwrap_or_default();
         let started = setting.started.min(now.wall);
         let restored = mark.as_ref().and_then(|mark| Watched::restore(mark.stretches.clone()));
         Self {
             jobs: Jobs::new(mark.as_ref().map_or(started, |mark| mark.base.min(now.wall)), setting.generation),
             pauses: Pauses::restore(std::mem::take(&mut setting.pauses), setting.hold.take()),
+            following: after::Following::restore(ends),
             watched: restored.unwrap_or_else(|| Watched::from(started)),
             runs: BTreeMap::new(),
             going: BTreeMap::new(),
@@ -227,15 +231,18 @@ impl State {
         }
     }
 
-    /// Ends a step: the mark after the starts that it covers, then the runs that it lets go. Before the first snapshot is whole
+    /// Ends a step: what follows the runs that are over in it, the mark after the starts that it covers, then the runs that it lets go. Before the first snapshot is whole
     /// none is let go, since the slots around it are not decided.
     fn flush(&mut self, now: Now) {
+        self.follow(now);
         let forget = self.loaded && !self.forgets.is_empty();
         if self.marking == Marking::Due || forget {
             let stretches = self.watched.stretches(self.held());
             let gone = if forget { self.let_go(&stretches) } else { Vec::new() };
             if self.marking == Marking::Due || (self.marking == Marking::Stale && !gone.is_empty()) {
-                let mark = Mark { base: self.jobs.base(), last_run: self.last_run, booted: self.booted, stretches };
+                let ends = self.carried_ends();
+                let mark =
+                    Mark { base: self.jobs.base(), last_run: self.last_run, booted: self.booted, stretches, ends };
                 self.send(ToWarden::Mark { mark: mark.encode() });
                 self.marking = Marking::Fresh;
             }
@@ -249,7 +256,7 @@ impl State {
     fn let_go(&mut self, stretches: &[Stretch]) -> Vec<RunId> {
         let mut gone = Vec::new();
         while let Some(forget) = self.forgets.front() {
-            let started = forget.successor.is_none_or(|run| !self.preparing.contains(&run));
+            let started = forget.successors.iter().all(|run| !self.preparing.contains(run));
             let marked = forget
                 .slot
                 .is_none_or(|slot| stretches.iter().any(|stretch| stretch.holds(slot)) || !self.watched.holds(slot));

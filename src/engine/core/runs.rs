@@ -10,7 +10,7 @@ use super::life::{
     CLOSE_LIMIT, DEATH_LIMIT, DRAIN_LIMIT, Kept, Ladder, Leader, Life, Output, PREPARE_LIMIT, Run, SWEEP_LIMIT, Tail,
     Volume,
 };
-use super::mark::{Stop, Terms, Ticket, Why};
+use super::mark::{Stop, Terms, Ticket, Trigger, Why};
 use super::past::{Fate, Record, Rule};
 use super::{Effect, Fact, Forget, Label, Marking, State};
 use crate::engine::view::Outcome;
@@ -20,12 +20,13 @@ use crate::wire::{Ended, Failure, MAX_MESSAGE, Reach, RunId, Start, Step, ToWard
 
 impl State {
     /// A ticket becomes a run.
-    pub(super) fn launch(&mut self, job: Arc<Job>, ticket: Ticket, kept: Kept, now: Now) {
+    pub(super) fn launch(&mut self, job: Arc<Job>, mut ticket: Ticket, kept: Kept, now: Now) {
+        self.use_ends(&job, &mut ticket);
         if let Some(slot) = ticket.slot {
             self.book(&job.name, slot, slot, Fate::Ran(ticket.run));
         }
         let id = ticket.run;
-        if ticket.slot.is_some() || kept == Kept::ByMark {
+        if ticket.trigger != Trigger::Request || kept == Kept::ByMark {
             self.expect(&ticket, &job.name, &Terms::of(&job));
         }
         let prepare = job.environment_file.is_some();
@@ -64,11 +65,9 @@ impl State {
     /// Has the warden start a run.
     fn hand_over(&mut self, id: RunId, job: &Job, environment: Vec<(String, String)>, now: Now) {
         let Some(run) = self.runs.get(&id) else { return };
-        let plan = plan(
-            job,
-            &Occasion { run: run.ticket.of, slot: run.ticket.slot, attempt: run.ticket.attempt },
-            environment,
-        );
+        let Ticket { of, slot, attempt, trigger, .. } = run.ticket;
+        let occasion = Occasion { run: of, slot, attempt, trigger: trigger.word(), after: run.ticket.upstream() };
+        let plan = plan(job, &occasion, environment);
         let nothing = VecDeque::new();
         let waiting = self.going.get(&run.job).map_or(&nothing, |going| &going.waiting);
         let start = match (plan, run.context(waiting).encode()) {
@@ -260,7 +259,7 @@ impl State {
             Output::Drained(volume) => volume,
             Output::Open => Volume::default(),
         };
-        let (name, slot) = (run.job.clone(), run.ticket.slot);
+        let (name, slot, of, success) = (run.job.clone(), run.ticket.slot, run.ticket.of, outcome.success());
         let log = run.terms.log;
         self.record(Record { job: run.job, ticket: run.ticket, led, log, outcome, booked: now.wall, volume, left: 0 });
         if let Some(going) = self.going.get_mut(&name) {
@@ -268,8 +267,9 @@ impl State {
         }
         let successor = self.go_on(&name, now);
         if booking == Booking::Warden {
-            self.forgets.push_back(Forget { run: id, slot, successor });
+            self.forgets.push_back(Forget { run: id, slot, successors: successor.into_iter().collect() });
         }
+        self.finished(&name, of, success);
     }
 
     /// Starts what waits for a job's runs, once there are none. What may not start is given up, and the next has its turn.
@@ -285,7 +285,7 @@ impl State {
             };
             taken = Some(ticket.run);
             let job = self.jobs.get(name).map(|entry| entry.job.clone());
-            match job.filter(|job| job.enable || ticket.slot.is_none()) {
+            match job.filter(|job| job.enable || ticket.trigger == Trigger::Request) {
                 _ if self.stopping.is_some() => self.give_up(name, ticket, Fate::Skipped(Rule::Stopping), now),
                 Some(job) => match self.pauses.lets_go(name, &ticket) {
                     Some(kind) => self.give_up(name, ticket, Fate::Paused(kind, 1), now),
@@ -299,10 +299,14 @@ impl State {
         }
     }
 
-    /// A ticket will not become a program: a slot gets its verdict, a request its outcome.
+    /// A ticket will not become a program: a slot gets its verdict, what follows other jobs one at this instant, a request its
+    /// outcome.
     pub(super) fn give_up(&mut self, name: &JobName, ticket: Ticket, fate: Fate, now: Now) {
         if let Some(slot) = ticket.slot {
             return self.book(name, slot, slot, fate);
+        }
+        if ticket.trigger == Trigger::After {
+            return self.book(name, now.wall, now.wall, fate);
         }
         self.effects.push(Effect::AbandonOutput(ticket.run));
         let message = match fate {

@@ -15,7 +15,7 @@ use super::past::{Fate, Rule};
 use super::{Fact, Marking, State};
 use crate::conf::Change;
 use crate::engine::request::PauseKind;
-use crate::job::{JobName, OnOverlap};
+use crate::job::{Job, JobName, OnOverlap};
 use crate::wire::{MAX_RUNS, RunId};
 
 /// Missed slots that are counted one by one, per job and row. A row that says so many means *at least* so many.
@@ -62,6 +62,7 @@ impl State {
             match change {
                 Change::Armed(armed) => {
                     let name = armed.job.name.clone();
+                    self.redefine_after(&name, Some(&armed.job));
                     let (enable, changed) = (armed.job.enable, self.jobs.get(&name).is_some());
                     self.jobs.arm(armed, first, &self.watched, now);
                     if !enable {
@@ -76,6 +77,7 @@ impl State {
                 }
                 Change::Broken(name, broken) => self.jobs.set_broken(&name, broken),
                 Change::Retired(name) => {
+                    self.redefine_after(&name, None);
                     if self.jobs.retire(&name, now).is_some() {
                         self.drop_waiting(&name, Fate::Skipped(Rule::Retired), now);
                         self.orphan(&name, now);
@@ -84,7 +86,9 @@ impl State {
                 }
             }
         }
+        self.find_circles();
         if first && complete {
+            self.recall_ends();
             self.loaded = true;
             self.marking = Marking::Due;
             self.jobs.leave_numbers(BUILT_INS);
@@ -161,15 +165,8 @@ impl State {
     fn admit(&mut self, name: &JobName, slot: Timestamp, now: Now) {
         let Some(job) = self.jobs.get(name).map(|entry| entry.job.clone()) else { return };
         let going = self.going.get(name).map_or(0, |going| going.runs.len());
-        let skip = match job.on_overlap {
-            _ if self.stopping.is_some() => Some(Rule::Stopping),
-            _ if going == 0 => None,
-            OnOverlap::Skip => Some(Rule::Overlap),
-            OnOverlap::Queue | OnOverlap::Replace => None,
-            OnOverlap::Allow if going >= RUNS_PER_JOB => Some(Rule::Limit),
-            OnOverlap::Allow => None,
-        };
-        let skip = skip.or_else(|| self.full().then_some(Rule::Limit));
+        let stopping = self.stopping.is_some().then_some(Rule::Stopping);
+        let skip = stopping.or_else(|| self.overlaps(&job, going));
         if let Some(rule) = skip {
             return self.book(name, slot, slot, Fate::Skipped(rule));
         }
@@ -177,11 +174,23 @@ impl State {
         self.enter(&job, ticket, going, now);
     }
 
+    /// The rule that lets go what comes due while so many runs of the job go on.
+    pub(super) fn overlaps(&self, job: &Job, going: usize) -> Option<Rule> {
+        let skip = match job.on_overlap {
+            _ if going == 0 => None,
+            OnOverlap::Skip => Some(Rule::Overlap),
+            OnOverlap::Queue | OnOverlap::Replace => None,
+            OnOverlap::Allow if going >= RUNS_PER_JOB => Some(Rule::Limit),
+            OnOverlap::Allow => None,
+        };
+        skip.or_else(|| self.full().then_some(Rule::Limit))
+    }
+
     /// Starts what the overlap rule has let in, or has it wait for the runs that go on.
     pub(super) fn enter(&mut self, job: &std::sync::Arc<crate::job::Job>, ticket: Ticket, going: usize, now: Now) {
         match job.on_overlap {
             OnOverlap::Queue | OnOverlap::Replace if going > 0 => {
-                if ticket.slot.is_none() {
+                if ticket.trigger == Trigger::Request {
                     self.expect(&ticket, &job.name, &Terms::of(job));
                 }
                 self.wait(&job.name, ticket, now);
