@@ -38,6 +38,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+pub use after::MAX_ENDS;
 pub use clock::{ClockJump, LATE_LIMIT, Now};
 pub use errand::{Errand, ErrandEnd, ErrandId, Full, Report};
 pub use event::{Effect, Event, Fact, Label};

@@ -1,5 +1,6 @@
 //! The core against a warden and clocks made of plain values.
 
+mod after;
 mod death;
 mod errand;
 mod hold;
@@ -84,6 +85,8 @@ pub struct Warden {
     pub mark: Option<Vec<u8>>,
     /// Every slot for which it started something.
     pub started: Vec<(JobName, Timestamp)>,
+    /// Every ticket for which it did.
+    pub begun: Vec<(JobName, Ticket)>,
     pub signals: Vec<(RunId, i32, Reach)>,
     pub drained: usize,
 }
@@ -95,6 +98,8 @@ pub struct World {
     pub facts: Vec<Fact>,
     /// When each was told.
     pub told: Vec<Timestamp>,
+    /// How many facts had been told when a run's start was sent.
+    pub begun_at: BTreeMap<RunId, usize>,
     pub reading: Vec<RunId>,
     pub closed: Vec<RunId>,
     /// Runs whose output this engine's capture awaits.
@@ -132,6 +137,7 @@ impl World {
             warden: Warden::default(),
             facts: Vec::new(),
             told: Vec::new(),
+            begun_at: BTreeMap::new(),
             reading: Vec::new(),
             closed: Vec::new(),
             expected: BTreeSet::new(),
@@ -197,6 +203,9 @@ impl World {
                     {
                         assert!(self.expected.contains(&start.run), "its output would be lost");
                     }
+                    if let ToWarden::Start(start) = &message {
+                        self.begun_at.insert(start.run, self.facts.len());
+                    }
                     if self.cut == Some(0) {
                         continue;
                     }
@@ -235,8 +244,9 @@ impl World {
                 assert_eq!(context.is_none(), is_errand(&start.context), "a readable context");
                 let known = Known { context: start.context, state: AdoptState::Starting, drained: false };
                 assert!(self.warden.runs.insert(start.run, known).is_none(), "run id in use");
-                if let Some((job, Some(slot))) = context.map(|context| (context.job, context.ticket.slot)) {
-                    self.warden.started.push((job, slot));
+                if let Some(Context { job, ticket, .. }) = context {
+                    self.warden.started.extend(ticket.slot.map(|slot| (job.clone(), slot)));
+                    self.warden.begun.push((job, ticket));
                 }
             }
             ToWarden::Context { run, context } => {
