@@ -5,19 +5,23 @@
 //! goes through its pause, the hold, its overlap rule and the bounds, and where it does not start, that is a verdict at the
 //! instant of the end. Jobs that follow each other in a circle would run for ever, so a circle's own edges are ignored.
 //!
-//! **Nothing is lost with an engine and nothing runs twice.** Ends that have come and are waited beside are in the mark. The
-//! run whose end starts a job is forgotten only once that job's run, or the ticket of it, is with the warden. A ticket says
-//! which ends it has used up; an engine that finds such a run over again by the warden's word does not count its end again.
+//! **Nothing is lost with an engine and nothing runs twice.** What is decided of one end goes to the warden in this order: the
+//! runs that it starts, the mark with the ends that have come and still wait for others, and the context of the run that
+//! ended. That says that it has been heard, and has the tickets of runs that are not with the warden yet; an engine that finds
+//! the run over anew by the warden's word starts those, and does not hear it again. One that dies between these messages leaves
+//! tickets that say which ends they have used up, and to hear the others once more changes nothing. The run that ended is
+//! forgotten once all that it has started is with the warden.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 
 use super::clock::Now;
 use super::mark::{Context, Ticket, Trigger};
 use super::past::{Fate, Rule};
-use super::{Fact, Marking, State};
+use super::{Effect, Fact, Forget, Marking, State};
 use crate::job::circle::circles;
 use crate::job::{After, Job, JobName, file::hash_of};
-use crate::wire::RunId;
+use crate::wire::{RunId, ToWarden};
 
 /// Ends that the mark carries; of more the newest.
 pub const MAX_ENDS: usize = 128;
@@ -35,12 +39,16 @@ pub(super) struct Following {
     ends: BTreeMap<(JobName, JobName), End>,
     /// Ends that have come so far.
     counted: u64,
+    /// The warden's mark is behind.
+    unmarked: bool,
     /// More than the mark carries, which has been told.
     told: bool,
     /// Those that the engine before left, until the jobs are known.
     left: HashMap<u64, RunId>,
     /// Ends that runs and tickets of the engine before have used up.
     used: BTreeSet<(JobName, RunId)>,
+    /// Runs of the engine before whose ends were heard, each with what was yet to be started by it.
+    heard: BTreeMap<RunId, Vec<(JobName, Ticket)>>,
     /// Runs that are over, until what follows them is decided.
     over: VecDeque<Over>,
 }
@@ -125,7 +133,7 @@ impl State {
         let old = self.jobs.get(name).map(|entry| entry.job.clone());
         let after = |job: Option<&Job>| job.and_then(|job| job.after.as_deref()).cloned();
         if self.following.define(name, after(old.as_deref()).as_ref(), after(new).as_ref()) {
-            self.marking = Marking::Due;
+            self.ends_changed();
         }
     }
 
@@ -153,8 +161,13 @@ impl State {
         }
     }
 
-    /// A run or a ticket of the engine before has used up these ends.
-    pub(super) fn note_used(&mut self, context: &Context) {
+    /// A run of the engine before says which ends it and what waits for it have used up, and whether its own was heard.
+    pub(super) fn note_ends(&mut self, context: &Context) {
+        if let Some(unknown) = &context.heard {
+            let last = unknown.iter().map(|(_, ticket)| ticket.run).max();
+            self.last_run = self.last_run.max(last.unwrap_or(self.last_run));
+            self.following.heard.insert(context.ticket.of, unknown.clone());
+        }
         let tickets = std::iter::once(&context.ticket).chain(&context.waiting);
         let ends = tickets.flat_map(|ticket| &ticket.ends).map(|end| (context.job.clone(), *end));
         self.following.used.extend(ends);
@@ -165,20 +178,30 @@ impl State {
         if let (1, Some(after)) = (ticket.attempt, &job.after) {
             let taken = self.following.take(&job.name, after);
             if !taken.is_empty() {
-                self.marking = Marking::Due;
+                self.ends_changed();
                 // The last stays the one that began it.
                 ticket.ends.splice(0..0, taken);
             }
         }
     }
 
+    fn ends_changed(&mut self) {
+        self.marking = Marking::Due;
+        self.following.unmarked = true;
+    }
+
     /// A run is over, and no attempt follows: to be called once for each, after its last attempt is on its way to be
     /// forgotten. `of` is the run's id.
     pub(super) fn finished(&mut self, job: &JobName, of: RunId, success: bool) {
-        if !self.loaded || self.following.followers.contains_key(job) {
+        if self.is_followed(job) {
             let forget = self.forgets.back().map(|forget| forget.run);
             self.following.over.push_back(Over { job: job.clone(), run: of, success, forget });
         }
+    }
+
+    /// The end of a run of this job may be the reason for other runs.
+    pub(super) fn is_followed(&self, job: &JobName) -> bool {
+        !self.loaded || self.following.followers.contains_key(job)
     }
 
     /// Decides what follows the runs that are over. A run that cannot start is over at once and is followed in turn: there are
@@ -187,20 +210,54 @@ impl State {
         while self.loaded
             && let Some(over) = self.following.over.pop_front()
         {
-            let followers: Vec<JobName> =
-                self.following.followers.get(&over.job).into_iter().flatten().cloned().collect();
-            for name in followers {
-                let unknown = self.hear_end(&name, &over, now);
-                let forget = self.forgets.iter_mut().rev().find(|forget| Some(forget.run) == over.forget);
-                if let Some(forget) = forget {
-                    forget.successors.extend(unknown);
+            let unknown = match self.following.heard.remove(&over.run) {
+                Some(unknown) => {
+                    unknown.into_iter().filter_map(|(name, ticket)| self.go_after_all(name, ticket, now)).collect()
                 }
+                None => self.hear(&over, now),
+            };
+            if self.following.unmarked {
+                self.send_mark();
+            }
+            if let Some(forget) = self.to_forget(&over) {
+                forget.successors.extend(unknown.iter().flat_map(|unknown| &unknown.before));
+                let tickets = unknown.into_iter().map(|unknown| (unknown.job, unknown.ticket)).collect();
+                let (run, context) = (forget.run, forget.context.take());
+                let context = context.and_then(|context| Context { heard: Some(tickets), ..*context }.encode());
+                self.effects.extend(context.map(|context| Effect::Send(ToWarden::Context { run, context })));
             }
         }
     }
 
+    /// Tells every follower of an end. Answers with what was started and is not with the warden yet.
+    fn hear(&mut self, over: &Over, now: Now) -> Vec<Unknown> {
+        let followers = self.following.followers.get(&over.job);
+        let followers: Vec<JobName> = followers.into_iter().flatten().cloned().collect();
+        followers.into_iter().filter_map(|name| self.hear_end(&name, over, now)).collect()
+    }
+
+    /// What an engine before was to start, and did not live to, unless the warden knows of it all the same.
+    fn go_after_all(&mut self, name: JobName, ticket: Ticket, now: Now) -> Option<Unknown> {
+        let waits = |going: &super::Going| going.waiting.iter().any(|other| other.run == ticket.run);
+        if self.runs.contains_key(&ticket.run) || self.going.get(&name).is_some_and(waits) {
+            return None;
+        }
+        match self.jobs.get(&name).map(|entry| entry.job.clone()).filter(|job| job.enable) {
+            Some(job) => self.admit_follower(&job, ticket, now),
+            None => {
+                self.give_up(&name, ticket, Fate::Skipped(Rule::Retired), now);
+                None
+            }
+        }
+    }
+
+    fn to_forget(&mut self, over: &Over) -> Option<&mut Forget> {
+        self.forgets.iter_mut().rev().find(|forget| Some(forget.run) == over.forget)
+    }
+
     /// The ends for the mark.
     pub(super) fn carried_ends(&mut self) -> Vec<(u64, RunId)> {
+        self.following.unmarked = false;
         let (carried, more) = self.following.carried();
         if more && !self.following.told {
             self.tell(Fact::TooManyEnds(MAX_ENDS));
@@ -219,81 +276,82 @@ impl State {
         !self.following.counts(job, upstream)
     }
 
-    /// A job that another one follows is over. Answers with the runs that nobody but this engine knows of yet, where it is the
-    /// reason for some.
-    fn hear_end(&mut self, name: &JobName, over: &Over, now: Now) -> Vec<RunId> {
-        let Some(job) = self.jobs.get(name).map(|entry| entry.job.clone()).filter(|job| job.enable) else {
-            return Vec::new();
-        };
-        let Some((after, wanted)) = job.after.as_deref().and_then(|after| Some((after, *after.get(&over.job)?))) else {
-            return Vec::new();
-        };
+    /// A job that this one follows is over.
+    fn hear_end(&mut self, name: &JobName, over: &Over, now: Now) -> Option<Unknown> {
+        let job = self.jobs.get(name).map(|entry| entry.job.clone()).filter(|job| job.enable)?;
+        let after = job.after.as_deref()?;
+        let wanted = after.get(&over.job)?;
         let following = &mut self.following;
         if !following.counts(name, &over.job) || following.used.remove(&(name.clone(), over.run)) {
-            return Vec::new();
+            return None;
         }
         let edge = (name.clone(), over.job.clone());
         if !wanted.counts(over.success) {
             if following.ends.remove(&edge).is_some() {
-                self.marking = Marking::Due;
+                self.ends_changed();
             }
-            return Vec::new();
+            return None;
         }
         let others = || after.keys().filter(|other| **other != over.job && following.counts(name, other));
         if !others().all(|other| following.ends.contains_key(&(name.clone(), other.clone()))) {
             following.counted += 1;
             following.ends.insert(edge, End { run: over.run, number: following.counted });
-            self.marking = Marking::Due;
-            return Vec::new();
+            self.ends_changed();
+            return None;
         }
         following.ends.remove(&edge);
         let mut ends = following.take(name, after);
         if !ends.is_empty() {
-            self.marking = Marking::Due;
+            self.ends_changed();
         }
         ends.push(over.run);
-        self.admit_follower(&job, &over.job, ends, now)
+        let by = format!("{AFTER}{}", over.job);
+        let ticket = Ticket { ends, ..Ticket::first(self.next_run(now), None, Trigger::After, by) };
+        self.admit_follower(&job, ticket, now)
     }
 
     /// Every job that it follows has ended: it starts, waits, or is let go.
-    fn admit_follower(
-        &mut self,
-        job: &std::sync::Arc<Job>,
-        upstream: &JobName,
-        ends: Vec<RunId>,
-        now: Now,
-    ) -> Vec<RunId> {
+    fn admit_follower(&mut self, job: &Arc<Job>, ticket: Ticket, now: Now) -> Option<Unknown> {
         let name = &job.name;
         let going = self.going.get(name).map_or(0, |going| going.runs.len());
-        let by = format!("{AFTER}{upstream}");
-        let ticket = Ticket { ends, ..Ticket::first(self.next_run(now), None, Trigger::After, by) };
-        let run = ticket.run;
         if self.stopping.is_some() {
             self.give_up(name, ticket, Fate::Skipped(Rule::Stopping), now);
+            None
         } else if let Some(kind) = self.pauses.lets_go(name, &ticket) {
             self.pauses.pass(name, kind, 1);
             self.give_up(name, ticket, Fate::Paused(kind, 1), now);
+            None
         } else if let Some(rule) = self.overlaps(job, going) {
             self.give_up(name, ticket, Fate::Skipped(rule), now);
+            None
         } else {
-            self.enter(job, ticket, going, now);
+            self.enter(job, ticket.clone(), going, now);
+            self.unknown(name, ticket)
         }
-        self.unknown_to_warden(name, run)
     }
 
-    /// The runs that stand between a ticket and the warden's knowing of it.
-    fn unknown_to_warden(&self, name: &JobName, run: RunId) -> Vec<RunId> {
+    /// What stands between a ticket and the warden's knowing of it, if anything does.
+    fn unknown(&self, name: &JobName, ticket: Ticket) -> Option<Unknown> {
+        let run = ticket.run;
         if self.preparing.contains(&run) {
-            return vec![run];
+            return Some(Unknown { job: name.clone(), ticket, before: vec![run] });
         }
-        let Some(going) = self.going.get(name) else { return Vec::new() };
-        let waits = going.waiting.iter().any(|ticket| ticket.run == run);
-        if waits && going.runs.iter().all(|other| self.preparing.contains(other)) {
-            // The contexts that carry it are yet to be sent; should none be, it starts, and is itself unknown then.
-            return going.runs.iter().copied().chain([run]).collect();
-        }
-        Vec::new()
+        let going = self.going.get(name)?;
+        let waits = going.waiting.iter().any(|other| other.run == run);
+        // The contexts that carry it are yet to be sent; should none be, it starts, and is itself prepared then.
+        let before = || going.runs.iter().copied().chain([run]).collect();
+        let unsent = waits && going.runs.iter().all(|other| self.preparing.contains(other));
+        unsent.then(|| Unknown { job: name.clone(), ticket, before: before() })
     }
+}
+
+/// Something that was started and that the warden does not know yet.
+#[derive(Debug)]
+struct Unknown {
+    job: JobName,
+    ticket: Ticket,
+    /// It knows once none of these is being prepared.
+    before: Vec<RunId>,
 }
 
 /// What `by` begins with of a run that follows another.

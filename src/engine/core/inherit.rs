@@ -26,8 +26,8 @@ impl State {
             self.tell(Fact::Strange(id));
         }
         let Some(context) = context.or_else(|| strange(id)) else { return };
-        self.note_used(&context);
-        let Context { job, ticket, terms, stop, waiting, retry: _ } = context;
+        self.note_ends(&context);
+        let Context { job, ticket, terms, stop, waiting, retry: _, heard: _ } = context;
         self.last_run = self.last_run.max(id).max(waiting.iter().map(|waiting| waiting.run).max().unwrap_or(id));
         for slot in std::iter::once(&ticket).chain(&waiting).filter_map(|ticket| ticket.slot) {
             if !self.watched.holds(slot) {
@@ -149,5 +149,6 @@ fn strange(id: RunId) -> Option<Context> {
         stop: None::<Stop>,
         waiting: Vec::new(),
         retry: None,
+        heard: None,
     })
 }

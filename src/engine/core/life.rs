@@ -200,6 +200,7 @@ impl Run {
             stop,
             waiting: waiting.iter().cloned().collect(),
             retry: None,
+            heard: None,
         }
     }
 

@@ -191,6 +191,8 @@ pub struct Context {
     pub waiting: Vec<Ticket>,
     /// It is over, has been told of, and is attempted again then.
     pub retry: Option<(Ticket, Timestamp)>,
+    /// Its end was heard by those who follow its job, and these of them are yet to be started.
+    pub heard: Option<Vec<(JobName, Ticket)>>,
 }
 
 impl Context {

@@ -129,6 +129,8 @@ struct Forget {
     slot: Option<Timestamp>,
     /// Runs that only this one makes another engine know of, until they are started.
     successors: Vec<RunId>,
+    /// What the warden is to keep of it once its end was heard; absent: nothing follows it.
+    context: Option<Box<Context>>,
 }
 
 /// Whether the warden's mark is behind.
@@ -241,15 +243,23 @@ impl State {
             let stretches = self.watched.stretches(self.held());
             let gone = if forget { self.let_go(&stretches) } else { Vec::new() };
             if self.marking == Marking::Due || (self.marking == Marking::Stale && !gone.is_empty()) {
-                let ends = self.carried_ends();
-                let mark =
-                    Mark { base: self.jobs.base(), last_run: self.last_run, booted: self.booted, stretches, ends };
-                self.send(ToWarden::Mark { mark: mark.encode() });
-                self.marking = Marking::Fresh;
+                self.send_mark_of(stretches);
             }
             self.effects.extend(gone.into_iter().map(|run| Effect::Send(ToWarden::Forget { run })));
         }
         self.say_drained(now);
+    }
+
+    /// Tells the warden what is decided, when the runs that were started by it are on their way.
+    fn send_mark(&mut self) {
+        self.send_mark_of(self.watched.stretches(self.held()));
+    }
+
+    fn send_mark_of(&mut self, stretches: Vec<Stretch>) {
+        let ends = self.carried_ends();
+        let mark = Mark { base: self.jobs.base(), last_run: self.last_run, booted: self.booted, stretches, ends };
+        self.send(ToWarden::Mark { mark: mark.encode() });
+        self.marking = Marking::Fresh;
     }
 
     /// The runs that may be forgotten, in the order in which they ended: their slots are within the mark's `stretches`, and

@@ -251,7 +251,9 @@ impl State {
 
     /// Books the one outcome of a run, lets go of it, and starts what waited for it.
     pub(super) fn over(&mut self, id: RunId, led: Led, outcome: Outcome, booking: Booking, now: Now) {
+        let waiting = self.waiting_for(id);
         let Some(run) = self.runs.remove(&id) else { return };
+        let context = self.is_followed(&run.job).then(|| Box::new(run.context(&waiting)));
         if self.preparing.remove(&id) {
             self.marking = Marking::Due;
         }
@@ -267,7 +269,8 @@ impl State {
         }
         let successor = self.go_on(&name, now);
         if booking == Booking::Warden {
-            self.forgets.push_back(Forget { run: id, slot, successors: successor.into_iter().collect() });
+            let successors = successor.into_iter().collect();
+            self.forgets.push_back(Forget { run: id, slot, successors, context });
         }
         self.finished(&name, of, success);
     }
