@@ -17,6 +17,7 @@ pub mod run;
 pub mod warden;
 pub mod wire;
 pub mod sink;
+pub mod history;
 pub mod metrics;
 pub mod beat;
 pub mod api;

@@ -76,10 +76,12 @@ fn row(job: &JobView, now: Timestamp) -> [Cell; 5] {
     ]
 }
 
-/// `armed`, `paused`, `skips next`, `disabled`, `on demand`; before it `running`, if it is; after it `broken`, if its file is.
+/// `armed`, `paused`, `skips next`, `disabled`, `after`, `on demand`; in its place `running` or `retrying`, if it is; after it
+/// `broken`, if its file is.
 pub fn state(job: &JobView) -> (String, Colour) {
     let (mut words, mut colour) = match job {
         _ if !job.running.is_empty() => (vec!["running"], Colour::Cyan),
+        _ if !job.retrying.is_empty() => (vec!["retrying"], Colour::Yellow),
         _ if !job.enable => (vec!["disabled"], Colour::Dim),
         JobView { pause: Some(Pause { kind: PauseKind::SkipNext, .. }), .. } => (vec!["skips next"], Colour::Yellow),
         _ if job.pause.is_some() => (vec!["paused"], Colour::Yellow),

@@ -153,9 +153,10 @@ enum Verb {
     Delete(delete::Delete),
     /// Check job files without a daemon
     ///
-    /// Reads job files, or all those of directories, as the daemon would, and tells what is wrong or doubtful in them.
-    /// Without a path the directory `conf_d` of the configuration, or `./conf.d` where there is none. Nothing is run,
-    /// nothing is changed, and no daemon is needed.
+    /// Reads job files, or all those of directories, as the daemon would, and tells what is wrong or doubtful in them,
+    /// and in notes what changes of the clock will do to their times. Without a path the directory `conf_d` of the
+    /// configuration, or `./conf.d` where there is none. Nothing is run, nothing is changed, and no daemon is needed. Only
+    /// errors make the exit code 1.
     Check(check::Check),
     /// Make job files of what another scheduler runs
     ///

@@ -52,7 +52,8 @@ pub fn schema(of: Of) -> Json {
             // What keys say together.
             schema.insert("oneOf".into(), json!([{"required": ["command"]}, {"required": ["script"]}]));
             schema.insert("dependentRequired".into(), json!({"args": ["command"]}));
-            schema.insert("not".into(), json!({"required": ["overlap", "on_overlap"]}));
+            let conflicts = json!([{"required": ["overlap", "on_overlap"]}, {"required": ["schedule", "at"]}]);
+            schema.insert("not".into(), json!({"anyOf": conflicts}));
         }
         Of::Config => {
             schema.insert("title".into(), "The configuration of rotad".into());

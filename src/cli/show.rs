@@ -77,6 +77,9 @@ fn text(term: &Term, job: &JobView, hold: Option<&Pause>, files: &[FileFindings]
     for run in &job.running {
         line("running", &going_on(run, now));
     }
+    for run in &job.retrying {
+        line("retrying", &going_on(run, now));
+    }
     if let Some(run) = &job.last {
         line("last", &over(term, run, now));
     }
@@ -120,7 +123,13 @@ fn command(words: &[String]) -> String {
 }
 
 fn going_on(run: &RunView, now: Timestamp) -> String {
+    if run.state == "retrying" {
+        return outcome::retry(run, now);
+    }
     let mut text = format!("{} {}", visible(&run.run), visible(&run.state));
+    if run.attempt > 1 {
+        let _ = write!(text, ", attempt {}", run.attempt);
+    }
     if let Some(pid) = run.pid {
         let _ = write!(text, ", pid {pid}");
     }
@@ -132,6 +141,9 @@ fn going_on(run: &RunView, now: Timestamp) -> String {
 
 fn over(term: &Term, run: &RunView, now: Timestamp) -> String {
     let mut text = visible(&run.run);
+    if run.attempt > 1 {
+        let _ = write!(text, ", attempt {},", run.attempt);
+    }
     if let Some(outcome) = &run.outcome {
         let (words, colour) = outcome::words(outcome);
         let _ = write!(text, " {}", term.paint(colour, &words));

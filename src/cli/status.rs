@@ -48,7 +48,9 @@ pub fn text(term: &Term, status: &StatusView, now: Timestamp) -> String {
         line("held", &term.paint(Colour::Yellow, &text));
     }
     let paused = if status.paused > 0 { format!(", {} paused", status.paused) } else { String::new() };
-    line("jobs", &format!("{} ({} disabled{paused}), {} running", status.jobs, status.disabled, status.running));
+    let retrying = if status.retrying > 0 { format!(", {} retrying", status.retrying) } else { String::new() };
+    let (jobs, disabled, running) = (status.jobs, status.disabled, status.running);
+    line("jobs", &format!("{jobs} ({disabled} disabled{paused}), {running} running{retrying}"));
     match &status.next {
         Some((job, at)) => line("next", &format!("{job} at {}", when::both(*at, now))),
         None if status.held.is_some() => line("next", "nothing while there is a hold"),

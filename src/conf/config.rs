@@ -39,6 +39,8 @@ pub struct Config {
     pub stop_timeout: Duration,
     /// Where lines go.
     pub log: LogConfig,
+    /// What is kept of the past; absent: nothing.
+    pub history: Option<HistoryConfig>,
     /// The daemon was started by root: it can change users. Otherwise every job runs as the user who started it.
     pub as_root: bool,
     /// There is no rotad.yaml: somebody takes a first look at the `conf.d` where they stand.
@@ -71,6 +73,25 @@ pub struct LogConfig {
     pub keep: u32,
     /// Tell more.
     pub debug: bool,
+}
+
+/// What is kept of the past, and for how long.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryConfig {
+    /// How long slots, runs and facts are kept.
+    pub keep: Duration,
+    /// Most rows.
+    pub rows: u64,
+    /// Size of the file, in bytes, roughly.
+    pub size: u64,
+    /// Bytes of output that are kept of each attempt: its end.
+    pub tail: usize,
+}
+
+impl Default for HistoryConfig {
+    fn default() -> Self {
+        Self { keep: Duration::from_secs(90 * 86_400), rows: 1_000_000, size: 1 << 30, tail: 4 << 10 }
+    }
 }
 
 impl Config {
@@ -121,6 +142,7 @@ impl Config {
             readers: Vec::new(),
             stop_timeout: Duration::from_secs(90),
             log: LogConfig { target: LogTarget::Auto, dir: log_dir, max_size: 100 << 20, keep: 5, debug: false },
+            history: Some(HistoryConfig::default()),
             as_root: standing.root,
             first_look: false,
             crond: None,

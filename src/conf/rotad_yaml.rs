@@ -11,7 +11,7 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::stat::{FileStat, Mode, fstat};
 use nix::unistd::{Uid, User};
 
-use super::config::{Config, DEFAULT_PATH, Reader as ApiReader};
+use super::config::{Config, DEFAULT_PATH, HistoryConfig, Reader as ApiReader};
 use super::crond::{self, Crond};
 use super::jobs_config::Identity;
 use super::keys::{self, KEYS};
@@ -120,6 +120,9 @@ pub(super) fn read(file: &str, text: &str, standing: &Standing) -> Result<(Confi
     if let Some(api) = fields.get("api") {
         readers(r, &mut config, api);
     }
+    if let Some(field) = fields.get("history") {
+        history(r, &mut config, field);
+    }
     if let Some(field) = fields.get("log") {
         log(r, &mut config, field);
     }
@@ -215,6 +218,47 @@ fn log(r: &mut Reader<'_>, config: &mut Config, field: Field<'_>) {
     for key in ["console", "source", "json"] {
         r.truth(fields.get(key));
     }
+}
+
+/// `history` is the word `none` or a map.
+fn history(r: &mut Reader<'_>, config: &mut Config, field: Field<'_>) {
+    if !matches!(field.node.kind, Kind::Map(_)) {
+        let none = |text: &str| match text {
+            "none" => Ok(()),
+            _ => Err("'none' or a map of keep, rows, size and tail is expected".to_owned()),
+        };
+        if r.read(Some(field), none).is_some() {
+            config.history = None;
+        }
+        return;
+    }
+    let fields = r.fields("'history'", field.node, below(KEYS, "history"));
+    let mut history = HistoryConfig::default();
+    history.keep = r.read(fields.get("keep"), history_keep).unwrap_or(history.keep);
+    history.rows = r.read(fields.get("rows"), history_rows).unwrap_or(history.rows);
+    history.size = r.read(fields.get("size"), history_size).unwrap_or(history.size);
+    history.tail = r.read(fields.get("tail"), history_tail).unwrap_or(history.tail);
+    config.history = Some(history);
+}
+
+fn history_keep(text: &str) -> Result<Duration, String> {
+    let time = units::duration(text)?;
+    if time < Duration::from_secs(3600) { Err("at least 1h".to_owned()) } else { Ok(time) }
+}
+
+fn history_rows(text: &str) -> Result<u64, String> {
+    let rows = text.parse().ok().filter(|rows| (1000..=1_000_000_000).contains(rows));
+    rows.ok_or_else(|| "a number from 1000 to 1000000000 is expected".to_owned())
+}
+
+fn history_size(text: &str) -> Result<u64, String> {
+    let size = units::size(text)?;
+    if size < 1 << 20 { Err("at least 1MiB".to_owned()) } else { Ok(size) }
+}
+
+fn history_tail(text: &str) -> Result<usize, String> {
+    let size = usize::try_from(units::size(text)?).ok();
+    size.filter(|size| *size <= crate::history::MAX_TAIL).ok_or_else(|| "at most 64KiB".to_owned())
 }
 
 /// The word for a log target.

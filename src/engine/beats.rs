@@ -85,7 +85,13 @@ impl Engine {
         }
         for fact in facts {
             match fact {
-                Fact::Over(record) => self.beat_failed(record),
+                // What is attempted again has not failed yet.
+                Fact::Over(record) if record.next.is_none() => self.beat_failed(record),
+                Fact::RetryDropped { of, .. } => {
+                    if let Some(record) = self.state.last_attempt(*of).cloned() {
+                        self.beat_failed(&record);
+                    }
+                }
                 Fact::Verdict { job, fate: Fate::Skipped(Rule::Overlap), .. } => self.beat_skipped(job),
                 _ => {}
             }

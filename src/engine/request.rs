@@ -35,7 +35,7 @@ pub enum Request {
         /// The new run.
         reply: Reply<RunId>,
     },
-    /// Stop every run of a job, and drop what waits in its queue. Answers with the runs that are being stopped.
+    /// Stop every run of a job, and drop what waits: in its queue, and for another attempt. Answers with the runs that end.
     StopJob(JobName, Reply<Vec<RunId>>),
     /// Stop one run.
     StopRun(RunId, Reply<Vec<RunId>>),

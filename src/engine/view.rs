@@ -96,12 +96,23 @@ pub struct VerdictView {
 pub struct RunView {
     /// Its id, as text.
     pub run: String,
+    /// The attempt that the rest is of, counted from 1: the last, unless an earlier one was asked for.
+    pub attempt: u32,
+    /// Attempts of the run so far.
+    pub attempts: u32,
     /// Of which job.
     pub job: JobName,
     /// The slot it carries out; absent when requested.
     pub slot: Option<Timestamp>,
-    /// `starting`, `running`, `stopping`, `draining`, `over`.
+    /// What began it: `schedule`, `catch-up`, `request`, `after`.
+    pub trigger: String,
+    /// Who asked for it, or after which job; empty for a slot.
+    pub by: String,
+    /// `waiting`, `starting`, `running`, `stopping`, `will-not-die`, `draining`, `retrying`, `over`.
     pub state: String,
+    /// When the next attempt is due, of a run that is `retrying`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub next_attempt: Option<Timestamp>,
     /// Leader, while there is one.
     pub pid: Option<i32>,
     /// When the program started.
@@ -156,6 +167,9 @@ pub struct JobView {
     pub pause: Option<Pause>,
     /// Runs that go on.
     pub running: Vec<RunView>,
+    /// Runs that wait for their next attempt.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub retrying: Vec<RunView>,
     /// The run that ended last.
     pub last: Option<RunView>,
     /// Newest verdicts first, a few.
@@ -198,6 +212,9 @@ pub struct StatusView {
     pub held: Option<Pause>,
     /// Runs that go on.
     pub running: usize,
+    /// Runs that wait for their next attempt.
+    #[serde(default)]
+    pub retrying: usize,
     /// Files that are broken.
     pub broken_files: usize,
     /// Warnings in good files.

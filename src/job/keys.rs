@@ -218,7 +218,7 @@ static HOW_LONG: &[Key] = &[
 static RETRIES: &[Group] = &[Group {
     title: "",
     keys: &[
-        Key::new("max", Whole(0, 100), "Attempts after the first. Needed.").example("3"),
+        Key::new("max", Whole(0, 100), "Attempts after the first.").default("3").example("5"),
         Key::new("delay", Duration, "From the end of the first attempt to the start of the second.")
             .default("10s")
             .example("1m"),

@@ -54,6 +54,8 @@ pub struct Tally {
 pub struct Tallies {
     sums: Sums,
     jobs: BTreeMap<JobName, Tally>,
+    /// Runs that wait for their next attempt, each with how the last one ended.
+    retrying: BTreeMap<RunId, &'static str>,
 }
 
 /// What a tally must ask about what a fact names.
@@ -67,7 +69,7 @@ pub trait Known {
 impl Default for Tallies {
     fn default() -> Self {
         let sums = Sums { lateness: Histogram::new(LATENESS), ..Sums::default() };
-        Self { sums, jobs: BTreeMap::new() }
+        Self { sums, jobs: BTreeMap::new(), retrying: BTreeMap::new() }
     }
 }
 
@@ -86,12 +88,18 @@ impl Tallies {
                 self.sums.slots.add(word, count);
                 self.job(job, known, |tally| tally.slots.add(word, count));
             }
-            Fact::Started { ticket, .. } => {
+            // A later attempt is not late: it was not to start before.
+            Fact::Started { ticket, .. } if ticket.attempt == 1 => {
                 if let (Some(slot), Some(at)) = (ticket.slot, known.started(ticket.run)) {
                     self.sums.lateness.add(at.duration_since(slot).as_secs_f64());
                 }
             }
             Fact::Over(record) => self.over(record, known),
+            Fact::RetryDropped { job, of, .. } => {
+                if let Some(word) = self.retrying.remove(of) {
+                    self.count(job, word, known);
+                }
+            }
             Fact::Retired(job) => drop(self.jobs.remove(job)),
             _ => {}
         }
@@ -99,13 +107,24 @@ impl Tallies {
 
     /// A run ended with an earlier warden, and nobody knows how.
     pub fn lost(&mut self, job: &JobName, known: &impl Known) {
-        self.sums.runs.add("lost", 1);
-        self.job(job, known, |tally| tally.runs.add("lost", 1));
+        self.count(job, "lost", known);
+    }
+
+    fn count(&mut self, job: &JobName, word: &'static str, known: &impl Known) {
+        self.sums.runs.add(word, 1);
+        self.job(job, known, |tally| tally.runs.add(word, 1));
     }
 
     fn over(&mut self, record: &Record, known: &impl Known) {
         let word = outcome_word(&record.outcome);
-        self.sums.runs.add(word, 1);
+        // A run counts once, by its last attempt.
+        match record.next {
+            Some(_) => drop(self.retrying.insert(record.ticket.of, word)),
+            None => {
+                self.retrying.remove(&record.ticket.of);
+                self.count(&record.job, word, known);
+            }
+        }
         let took = record.led.map(|(_, began, ended)| ended.at.duration_since(began).max(SignedDuration::ZERO));
         if let Some(took) = took {
             let durations = &mut self.sums.durations;
@@ -116,7 +135,6 @@ impl Tallies {
             durations[at].1.add(took.as_secs_f64());
         }
         self.job(&record.job, known, |tally| {
-            tally.runs.add(word, 1);
             tally.last_duration = took.or(tally.last_duration);
             if record.outcome.success() {
                 tally.last_success = Some(record.led.map_or(record.booked, |(_, _, ended)| ended.at));
@@ -149,7 +167,7 @@ mod tests {
 
     use super::*;
     use crate::engine::Outcome;
-    use crate::engine::core::{Rule, Ticket};
+    use crate::engine::core::{Dropped, Rule, Ticket, Trigger};
     use crate::wire::{Ended, Exit};
 
     /// Jobs that are there, and the instant at which every program started.
@@ -178,7 +196,7 @@ mod tests {
     }
 
     fn ticket(slot: Option<Timestamp>) -> Ticket {
-        Ticket::first(RunId(1), slot, crate::engine::core::Trigger::Schedule, String::new())
+        Ticket::first(RunId(1), slot, Trigger::Schedule, String::new())
     }
 
     fn over(job: &str, took: Option<(i64, i64)>, outcome: Outcome) -> Fact {
@@ -193,11 +211,31 @@ mod tests {
             booked: at(1_000),
             volume: Default::default(),
             left: 0,
+            next: None,
+            most: 1,
         })
     }
 
     fn success() -> Outcome {
         Outcome::Exited { exit: Exit::Code(0), success: true }
+    }
+
+    #[test]
+    fn d72_a_run_counts_once_however_many_attempts_it_took() {
+        let (mut tallies, known) = (Tallies::default(), There(vec![name("a")], at(0)));
+        let failed = |next| match over("a", None, Outcome::Exited { exit: Exit::Code(1), success: false }) {
+            Fact::Over(record) => Fact::Over(Record { next, ..record }),
+            other => other,
+        };
+        let counts = |tallies: &Tallies| ["success", "failure"].map(|word| tallies.of(&name("a")).runs.of(word));
+        for fact in [failed(Some(at(9))), failed(Some(at(9))), over("a", None, success())] {
+            tallies.hear(&fact, &known);
+        }
+        assert_eq!(counts(&tallies), [1, 0]);
+        tallies.hear(&failed(Some(at(9))), &known);
+        assert_eq!(counts(&tallies), [1, 0]);
+        tallies.hear(&Fact::RetryDropped { job: name("a"), of: RunId(1), why: Dropped::Superseded }, &known);
+        assert_eq!(counts(&tallies), [1, 1]);
     }
 
     #[test]
@@ -250,8 +288,8 @@ mod tests {
     #[test]
     fn lateness_is_that_of_slots() {
         let (mut tallies, known) = (Tallies::default(), There(Vec::new(), at(12)));
-        for slot in [Some(at(9)), None] {
-            tallies.hear(&Fact::Started { job: name("a"), ticket: ticket(slot), pid: 7 }, &known);
+        for ticket in [ticket(Some(at(9))), ticket(None), ticket(Some(at(9))).again(RunId(2))] {
+            tallies.hear(&Fact::Started { job: name("a"), ticket, pid: 7 }, &known);
         }
         assert_eq!((tallies.sums().lateness.count(), tallies.sums().lateness.sum()), (1, 3.0));
     }

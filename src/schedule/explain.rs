@@ -55,7 +55,7 @@ pub struct Field {
 impl Schedule {
     /// What the schedule says of an instant. `anchor` is where `@every` counts from.
     ///
-    /// Costs about a hundred times [`Schedule::next`], because the slot before is searched for.
+    /// Costs some tens of [`Schedule::next`], because the slot before is searched for.
     pub fn explain(&self, at: Timestamp, anchor: Timestamp) -> Explanation {
         let wall = self.zone().to_datetime(at);
         let due = self.next(moment_before(at), anchor) == Some(at);
@@ -84,17 +84,17 @@ impl Schedule {
 
     /// The last slot before `at`, within 44 years.
     fn last_before(&self, at: Timestamp, anchor: Timestamp) -> Option<Timestamp> {
-        const DAYS: [i64; 6] = [1, 8, 64, 512, 2922, 44 * 366];
+        const HOURS: [i64; 7] = [1, 24, 8 * 24, 64 * 24, 512 * 24, 2922 * 24, 44 * 366 * 24];
         let slot_before = |after: Timestamp| self.next(after, anchor).filter(|slot| *slot < at);
-        let begin = |days: i64| at.checked_sub(SignedDuration::from_hours(days * 24)).unwrap_or(Timestamp::MIN);
-        let mut low = DAYS.iter().find_map(|&days| slot_before(begin(days)))?;
-        // Between `low`, which is a slot, and `high`, after which none comes before `at`, the gap is halved each time.
+        let begin = |hours: i64| at.checked_sub(SignedDuration::from_hours(hours)).unwrap_or(Timestamp::MIN);
+        let mut low = HOURS.iter().find_map(|&hours| slot_before(begin(hours)))?;
+        // `low` is a slot, after `high` none comes before `at`. The time between them is halved until nothing is left.
         let mut high = moment_before(at);
-        while low < high {
+        while let Some(next) = slot_before(low) {
+            low = next;
             let middle = low.checked_add(high.duration_since(low) / 2).unwrap_or(low);
             match slot_before(middle) {
                 Some(slot) => low = slot,
-                None if middle == low => break,
                 None => high = middle,
             }
         }

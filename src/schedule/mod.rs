@@ -5,8 +5,8 @@
 //! ```
 //!
 //! Four dialects ([`Dialect`]) are read by a layer of our own, because each must mean exactly what its original means
-//! and no library speaks them. What they name is lowered to a union of `cron` schedules that iterate wall time, and a
-//! zone is walked in segments of constant offset, so that nothing repeats or stands still when clocks change.
+//! and no library speaks them. What they name is lowered to times of day and a union of boxes of days that the `cron` crate
+//! iterates, and a zone is walked in segments of constant offset, so that nothing repeats or stands still when clocks change.
 //!
 //! Promised: time comes in as an argument; no clock is read; a slot is always strictly later than the instant it was
 //! asked for; no text panics or costs unbounded work or memory; the same text, zone and seed give the same slots on

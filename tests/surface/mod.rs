@@ -48,6 +48,11 @@ pub fn name(text: &str) -> JobName {
 pub fn run_view(id: RunId, job: &JobName) -> RunView {
     RunView {
         run: id.to_string(),
+        attempt: 1,
+        attempts: 1,
+        trigger: "request".into(),
+        by: "uid 0".into(),
+        next_attempt: None,
         job: job.clone(),
         slot: None,
         state: "running".into(),
@@ -96,6 +101,7 @@ fn job(text: &str) -> JobView {
         user: "nobody".into(),
         on_overlap: OnOverlap::Skip,
         running: Vec::new(),
+        retrying: Vec::new(),
         last: None,
         verdicts: Vec::new(),
         labels: BTreeMap::new(),
@@ -166,6 +172,7 @@ impl World {
             held: None,
             disabled: 1,
             running: 1,
+            retrying: 0,
             broken_files: self.files.len(),
             warnings: 2,
             next: self.jobs[0].next.map(|at| (self.jobs[0].name.clone(), at)),

@@ -192,7 +192,7 @@ impl State {
 
     /// A run is over, and no attempt follows: to be called once for each, after its last attempt is on its way to be
     /// forgotten. `of` is the run's id.
-    pub(super) fn finished(&mut self, job: &JobName, of: RunId, success: bool) {
+    pub(super) fn finished(&mut self, job: &JobName, of: RunId, success: bool, _now: Now) {
         if self.is_followed(job) {
             let forget = self.forgets.back().map(|forget| forget.run);
             self.following.over.push_back(Over { job: job.clone(), run: of, success, forget });
@@ -223,7 +223,8 @@ impl State {
                 forget.successors.extend(unknown.iter().flat_map(|unknown| &unknown.before));
                 let tickets = unknown.into_iter().map(|unknown| (unknown.job, unknown.ticket)).collect();
                 let (run, context) = (forget.run, forget.context.take());
-                let context = context.and_then(|context| Context { heard: Some(tickets), ..*context }.encode());
+                let context =
+                    context.and_then(|context| Context { heard: Some(tickets), told: true, ..*context }.encode());
                 self.effects.extend(context.map(|context| Effect::Send(ToWarden::Context { run, context })));
             }
         }

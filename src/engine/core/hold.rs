@@ -10,9 +10,11 @@ use super::ask::refusal;
 use super::clock::Now;
 use super::mark::{Ticket, Trigger};
 use super::pause::{Held, Pauses, Span, pause};
+use super::retry::Dropped;
 use super::{Effect, Fact, State};
 use crate::engine::request::{Pause, PauseKind, Refusal};
 use crate::job::JobName;
+use crate::wire::RunId;
 
 /// Most slots that are skipped at once.
 pub const MAX_SKIP: u32 = 1_000;
@@ -70,6 +72,12 @@ impl Pauses {
     /// The hold.
     pub fn hold(&self) -> Option<&Pause> {
         self.hold.as_ref().map(|held| &held.pause)
+    }
+
+    /// Why no run of a job is attempted again now. What skips the next slots is no reason.
+    pub fn drops_retries(&self, name: &JobName) -> Option<Dropped> {
+        let own = self.get(name).filter(|pause| pause.kind != PauseKind::SkipNext).map(|_| Dropped::Paused);
+        own.or(self.hold().map(|_| Dropped::Held))
     }
 
     /// Why a ticket may not become a program now. What was asked for always may. What skips the next slots is no reason for
@@ -164,6 +172,8 @@ impl State {
         let waiting = self.going.iter().filter(|(_, going)| !going.waiting.is_empty());
         let waiting: Vec<JobName> = waiting.map(|(name, _)| name.clone()).collect();
         waiting.iter().for_each(|name| self.drop_planned(name, PauseKind::Hold, now));
+        let retries: Vec<RunId> = self.retries.keys().copied().collect();
+        retries.into_iter().for_each(|of| self.drop_retry(of, Dropped::Held, now));
         hold
     }
 

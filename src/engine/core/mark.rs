@@ -28,14 +28,20 @@ pub struct Mark {
     pub stretches: Vec<Stretch>,
     /// Ends of jobs that others wait for: a hash of the two names, and the run that ended.
     pub ends: Vec<(u64, RunId)>,
+    /// Attempts to come that no context remembers.
+    pub retries: Vec<(JobName, Again)>,
 }
 
+/// The next attempt of a run, and when it is due.
+pub type Again = (Ticket, Timestamp);
+
 impl Mark {
-    /// As bytes, at most [`MAX_MARK`]: the oldest stretches are left out where they do not fit.
+    /// As bytes, at most [`MAX_MARK`]: the last retries, then the oldest stretches are left out where they do not fit.
     pub fn encode(mut self) -> Vec<u8> {
         loop {
             match encode(&self) {
                 Some(bytes) if bytes.len() <= MAX_MARK => return bytes,
+                _ if !self.retries.is_empty() => drop(self.retries.pop()),
                 _ if self.stretches.len() > 1 => drop(self.stretches.remove(0)),
                 _ => return Vec::new(),
             }
@@ -189,8 +195,10 @@ pub struct Context {
     pub stop: Option<Stop>,
     /// What starts once the job's runs are over, in this order.
     pub waiting: Vec<Ticket>,
-    /// It is over, has been told of, and is attempted again then.
-    pub retry: Option<(Ticket, Timestamp)>,
+    /// It is over, and has been told of.
+    pub told: bool,
+    /// So it is, and the run is attempted again then.
+    pub retry: Option<Again>,
     /// Its end was heard by those who follow its job, and these of them are yet to be started.
     pub heard: Option<Vec<(JobName, Ticket)>>,
 }

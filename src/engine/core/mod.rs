@@ -27,6 +27,7 @@ mod life;
 mod mark;
 mod past;
 mod pause;
+mod retry;
 mod runs;
 mod show;
 mod slots;
@@ -44,8 +45,9 @@ pub use errand::{Errand, ErrandEnd, ErrandId, Full, Report};
 pub use event::{Effect, Event, Fact, Label};
 pub use hold::MAX_SKIP;
 pub use life::DRAIN_LIMIT;
-pub use mark::{Context, Mark, Stop, Terms, Ticket, Trigger, Why};
+pub use mark::{Again, Context, Mark, Stop, Terms, Ticket, Trigger, Why};
 pub use past::{Fate, Record, Rule, outcome_word};
+pub use retry::Dropped;
 pub use slots::{COUNT_LIMIT, RUNS_MAX, RUNS_PER_JOB};
 
 use crate::engine::request::Pause;
@@ -93,6 +95,8 @@ pub struct State {
     runs: BTreeMap<RunId, Run>,
     /// By job: its runs that are not over, and what waits for them.
     going: BTreeMap<JobName, Going>,
+    /// Runs that wait for their next attempt.
+    retries: BTreeMap<RunId, retry::Retry>,
     /// Runs whose environment is being read.
     preparing: BTreeSet<RunId>,
     /// Runs that are over, until the warden is told so.
@@ -133,6 +137,13 @@ struct Forget {
     context: Option<Box<Context>>,
 }
 
+impl Forget {
+    /// Nothing but `successor` keeps it.
+    fn of(run: RunId, slot: Option<Timestamp>, successor: Option<RunId>) -> Self {
+        Self { run, slot, successors: successor.into_iter().collect(), context: None }
+    }
+}
+
 /// Whether the warden's mark is behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Marking {
@@ -151,13 +162,15 @@ impl State {
         let ends = mark.as_mut().map(|mark| std::mem::take(&mut mark.ends)).unwrap_or_default();
         let started = setting.started.min(now.wall);
         let restored = mark.as_ref().and_then(|mark| Watched::restore(mark.stretches.clone()));
-        Self {
+        let retries = mark.as_ref().map(|mark| mark.retries.clone()).unwrap_or_default();
+        let mut state = Self {
             jobs: Jobs::new(mark.as_ref().map_or(started, |mark| mark.base.min(now.wall)), setting.generation),
             pauses: Pauses::restore(std::mem::take(&mut setting.pauses), setting.hold.take()),
             following: after::Following::restore(ends),
             watched: restored.unwrap_or_else(|| Watched::from(started)),
             runs: BTreeMap::new(),
             going: BTreeMap::new(),
+            retries: BTreeMap::new(),
             preparing: BTreeSet::new(),
             forgets: VecDeque::new(),
             past: Past::default(),
@@ -172,7 +185,9 @@ impl State {
             errands: errand::Errands::default(),
             effects: Vec::new(),
             setting,
-        }
+        };
+        state.restore_retries(retries, now);
+        state
     }
 
     /// Takes in what happened, and says what is to be done.
@@ -185,6 +200,7 @@ impl State {
             Event::Wake => {
                 self.pass_time(now);
                 self.meet_deadlines(now);
+                self.start_retries(now);
                 self.run_errands(now);
                 self.end_orphans(now);
             }
@@ -217,7 +233,7 @@ impl State {
         let runs = self.runs.values().filter_map(Run::deadline);
         let errands = self.errands.deadline().filter(|_| self.errands_go());
         let stopping = self.stopping.as_ref().and_then(drain::Stopping::deadline);
-        runs.chain(stopping).chain(self.pauses.first_gone()).chain(errands).min()
+        runs.chain(stopping).chain(self.pauses.first_gone()).chain(errands).chain(self.first_retry()).min()
     }
 
     /// `@reboot` jobs are started and the warden knows: another start in this boot must not start them again.
@@ -256,8 +272,9 @@ impl State {
     }
 
     fn send_mark_of(&mut self, stretches: Vec<Stretch>) {
-        let ends = self.carried_ends();
-        let mark = Mark { base: self.jobs.base(), last_run: self.last_run, booted: self.booted, stretches, ends };
+        let (base, last_run, booted) = (self.jobs.base(), self.last_run, self.booted);
+        let (ends, retries) = (self.carried_ends(), self.homeless());
+        let mark = Mark { base, last_run, booted, stretches, ends, retries };
         self.send(ToWarden::Mark { mark: mark.encode() });
         self.marking = Marking::Fresh;
     }

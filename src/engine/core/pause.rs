@@ -13,6 +13,7 @@ use super::ask::{no_such_job, refusal};
 use super::clock::{LATE_LIMIT, Now};
 use super::mark::Trigger;
 use super::past::Fate;
+use super::retry::Dropped;
 use super::{Effect, Fact, State};
 use crate::engine::request::{Pause, PauseKind, Refusal};
 use crate::job::JobName;
@@ -172,6 +173,7 @@ impl State {
         let id = self.jobs.next_number();
         self.begin_pause(name, Pause { id, ..pause });
         self.drop_planned(name, PauseKind::Pause, now);
+        self.drop_retries(name, Dropped::Paused, now);
         Ok(had)
     }
 

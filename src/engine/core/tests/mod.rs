@@ -8,6 +8,7 @@ mod gauge;
 mod model;
 mod overlap;
 mod pause;
+mod retry;
 mod stop;
 mod time;
 
@@ -51,7 +52,7 @@ pub fn job(text: &str, schedule: &str, on_overlap: OnOverlap) -> Job {
         catch_up: crate::job::CatchUp::NONE,
         retries: None,
         after: None,
-        when_done: Default::default(),
+        when_done: crate::job::WhenDone::Keep,
         on_overlap,
         timeout: None,
         stop_signal: 15,
@@ -87,6 +88,8 @@ pub struct Warden {
     pub started: Vec<(JobName, Timestamp)>,
     /// Every ticket for which it did.
     pub begun: Vec<(JobName, Ticket)>,
+    /// Every attempt that it started: run, number.
+    pub attempts: BTreeSet<(RunId, u32)>,
     pub signals: Vec<(RunId, i32, Reach)>,
     pub drained: usize,
 }
@@ -244,9 +247,11 @@ impl World {
                 assert_eq!(context.is_none(), is_errand(&start.context), "a readable context");
                 let known = Known { context: start.context, state: AdoptState::Starting, drained: false };
                 assert!(self.warden.runs.insert(start.run, known).is_none(), "run id in use");
-                if let Some(Context { job, ticket, .. }) = context {
-                    self.warden.started.extend(ticket.slot.map(|slot| (job.clone(), slot)));
-                    self.warden.begun.push((job, ticket));
+                let Some(Context { job, ticket, .. }) = context else { return };
+                assert!(self.warden.attempts.insert((ticket.of, ticket.attempt)), "{ticket:?} was started twice");
+                self.warden.begun.push((job.clone(), ticket.clone()));
+                if let Some(slot) = ticket.slot.filter(|_| ticket.attempt == 1) {
+                    self.warden.started.push((job, slot));
                 }
             }
             ToWarden::Context { run, context } => {
