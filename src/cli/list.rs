@@ -85,6 +85,7 @@ pub fn state(job: &JobView) -> (String, Colour) {
         _ if !job.enable => (vec!["disabled"], Colour::Dim),
         JobView { pause: Some(Pause { kind: PauseKind::SkipNext, .. }), .. } => (vec!["skips next"], Colour::Yellow),
         _ if job.pause.is_some() => (vec!["paused"], Colour::Yellow),
+        _ if job.schedule.is_none() && !job.after.is_empty() => (vec!["after"], Colour::Plain),
         _ if job.schedule.is_none() => (vec!["on demand"], Colour::Plain),
         _ => (vec!["armed"], Colour::Plain),
     };

@@ -70,6 +70,15 @@ fn text(term: &Term, job: &JobView, hold: Option<&Pause>, files: &[FileFindings]
         };
         line("next", &job.next.map_or_else(|| never.into(), |at| when::both(at, now)));
     }
+    for (upstream, after) in &job.after {
+        let end = format!("{:?}", after.end).to_lowercase();
+        let more = match (after.ignored, after.ended) {
+            (true, _) => ", ignored: they follow each other in a circle",
+            (false, true) => ", which has come",
+            (false, false) => "",
+        };
+        line("after", &format!("{upstream} ({end}{more})"));
+    }
     line("overlap", &format!("{:?}", job.on_overlap).to_lowercase());
     for (key, value) in &job.labels {
         line("label", &format!("{}: {}", visible(key), visible(value)));

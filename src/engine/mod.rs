@@ -51,7 +51,8 @@ pub use request::{
 };
 pub use tell::outcome_words;
 pub use view::{
-    BeatsView, ExplanationView, FileView, JobView, JournalView, Outcome, RunView, StatusView, Verdict, VerdictView,
+    AfterView, BeatsView, ExplanationView, FileView, JobView, JournalView, Outcome, RunView, StatusView, Verdict,
+    VerdictView,
 };
 
 /// Threads that may wait for slow disks at once.

@@ -39,6 +39,10 @@ fn tell_armed(armed: &[Fact], state: &State, now: Timestamp) {
             _ if !view.enable => "disabled".to_owned(),
             _ if view.pause.as_ref().is_some_and(|pause| pause.kind == PauseKind::Pause) => "paused".to_owned(),
             Some(next) => format!("next {} ({})", words::clock(next, now), words::ahead(next, now)),
+            None if view.schedule.is_none() && !view.after.is_empty() => {
+                let names: Vec<&str> = view.after.keys().map(JobName::as_str).collect();
+                format!("after {}", names.join(", "))
+            }
             None if view.schedule.is_none() => "runs when asked to".to_owned(),
             None if schedule_text(view).trim() == "@reboot" => "when the machine starts".to_owned(),
             None => "never due".to_owned(),

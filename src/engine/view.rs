@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::request::Pause;
-use crate::job::{JobName, LogTarget, OnOverlap};
+use crate::job::{AfterEnd, JobName, LogTarget, OnOverlap};
 use crate::schedule::Dst;
 use crate::wire::{Exit, Failure, Stream};
 
@@ -134,6 +134,17 @@ pub struct RunView {
     pub left_behind: u32,
 }
 
+/// A job after whose end another one starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AfterView {
+    /// The end that counts.
+    pub end: AfterEnd,
+    /// It has ended so since the other one started last: that waits for the rest.
+    pub ended: bool,
+    /// The two are in a circle, and this is ignored.
+    pub ignored: bool,
+}
+
 /// A job and what is going on with it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobView {
@@ -165,6 +176,9 @@ pub struct JobView {
     /// Its own pause, while that goes on. (The hold is in [`StatusView`].)
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub pause: Option<Pause>,
+    /// The jobs after whose ends it starts.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub after: BTreeMap<JobName, AfterView>,
     /// Runs that go on.
     pub running: Vec<RunView>,
     /// Runs that wait for their next attempt.

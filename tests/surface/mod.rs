@@ -105,6 +105,7 @@ fn job(text: &str) -> JobView {
         last: None,
         verdicts: Vec::new(),
         labels: BTreeMap::new(),
+        after: BTreeMap::new(),
         log: rotad::job::LogTarget::Auto,
     }
 }

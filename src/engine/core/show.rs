@@ -12,7 +12,7 @@ use super::life::{Life, Output, Run, Volume};
 use super::mark::Ticket;
 use super::past::{Fate, Record};
 use crate::engine::request::{self, Refusal};
-use crate::engine::view::{FileView, JobView, RunView, StatusView, Verdict, VerdictView};
+use crate::engine::view::{AfterView, FileView, JobView, RunView, StatusView, Verdict, VerdictView};
 use crate::job::{Job, JobName, LogTarget, Program, Severity};
 use crate::wire::{RunId, Stream};
 
@@ -169,6 +169,15 @@ impl State {
                 Program::Exec { command, args } => std::iter::once(command).chain(args).cloned().collect(),
                 Program::Script(text) => vec![text.clone()],
             },
+            after: job
+                .after
+                .iter()
+                .flat_map(|after| after.iter())
+                .map(|(upstream, end)| {
+                    let (ended, ignored) = (self.has_ended(name, upstream), self.is_circular(name, upstream));
+                    (upstream.clone(), AfterView { end: *end, ended, ignored })
+                })
+                .collect(),
             user: job.user.clone().unwrap_or_else(|| self.setting.jobs_user.clone()),
             on_overlap: job.on_overlap,
             running: running.unwrap_or_default(),
