@@ -7,6 +7,7 @@ use super::answer::Problem;
 use super::route::{End, Filter};
 use crate::conf::units;
 use crate::conf::yaml::MAX_FILE;
+use crate::engine::core::MAX_SKIP;
 use crate::job::JobName;
 use crate::wire::RunId;
 
@@ -116,6 +117,12 @@ impl Given<'_> {
                 .hint(format!("?{key}=2030-01-31T08:00:00%2B08:00"))
         };
         self.decoded(key)?.map(|text| text.parse().map_err(bad)).transpose()
+    }
+
+    pub fn count(&self) -> Result<u32, Problem> {
+        let bad = || Problem::new(400, "bad-query", format!("count is a number from 1 to {MAX_SKIP}"));
+        let count = self.value("count").map_or(Ok(1), str::parse).map_err(|_| bad())?;
+        if (1..=MAX_SKIP).contains(&count) { Ok(count) } else { Err(bad()) }
     }
 
     fn truth(&self, key: &str, otherwise: bool) -> Result<bool, Problem> {

@@ -207,6 +207,15 @@ impl Endpoint {
                 let (until, by) = (end.from(Timestamp::now())?, peer.to_string());
                 whole(Answer::ok(&engine.ask(|reply| Request::Pause { name, until, reason, by, reply })?))
             }
+            Call::SkipNext { name, count, reason } => {
+                let by = peer.to_string();
+                whole(Answer::ok(&engine.ask(|reply| Request::SkipNext { name, count, reason, by, reply })?))
+            }
+            Call::Hold { end, reason } => {
+                let (until, by) = (end.from(Timestamp::now())?, peer.to_string());
+                whole(Answer::ok(&engine.ask(|reply| Request::Hold { until, reason, by, reply })?))
+            }
+            Call::Release => whole(Answer::ok(&engine.ask(Request::Release)?)),
             Call::Start { name, follow } => {
                 let job = name.clone();
                 let run = engine.ask(|reply| Request::Start { name, by: peer.to_string(), reply })?;

@@ -122,6 +122,24 @@ pub enum Call {
         /// Why, for people.
         reason: String,
     },
+    /// Let the next slots go.
+    SkipNext {
+        /// Of which job.
+        name: JobName,
+        /// How many.
+        count: u32,
+        /// Why, for people.
+        reason: String,
+    },
+    /// Let no slot of any job run for a while.
+    Hold {
+        /// How long.
+        end: End,
+        /// Why, for people.
+        reason: String,
+    },
+    /// End that.
+    Release,
 }
 
 /// Which part of the history is asked for.
@@ -146,7 +164,7 @@ pub enum End {
     After(Duration),
     /// At this instant.
     At(Timestamp),
-    /// When the job is resumed.
+    /// When the job is resumed, or the hold released.
     Resumed,
 }
 
@@ -167,7 +185,7 @@ impl End {
 const PART: &[&str] = &["since=TIME", "until=TIME", "failed=1", "limit=N", "before=PLACE"];
 
 /// Every route there is.
-pub const ROUTES: [Route; 23] = [
+pub const ROUTES: [Route; 26] = [
     ask("/status", &[], "Status", "the daemon in a few numbers", |_| Ok(Call::Status)),
     ask("/jobs", &[], "Jobs", "every job", |_| Ok(Call::Jobs)),
     ask("/jobs/NAME", &[], "Job", "one job", |given| Ok(Call::Job(given.name()?))),
@@ -212,6 +230,13 @@ pub const ROUTES: [Route; 23] = [
         "Edited",
         "no slots for a while, or until the job is resumed; runs go on",
         |given| Ok(Call::Pause { name: given.name()?, end: given.end()?, reason: given.reason()? }),
+    ),
+    wish(
+        "/jobs/NAME/skip-next",
+        &["count=N", "reason=TEXT"],
+        "Pause",
+        "let the next slot of a job go, or the next N; runs go on",
+        |given| Ok(Call::SkipNext { name: given.name()?, count: given.count()?, reason: given.reason()? }),
     ),
     wish("/jobs/NAME/run", &["follow=1"], "Started", "run a job now, and stream its output if asked to", |given| {
         Ok(Call::Start { name: given.name()?, follow: given.follow()? })
@@ -265,6 +290,14 @@ pub const ROUTES: [Route; 23] = [
         |given| Ok(Call::Why { name: given.name()?, at: given.at()? }),
     ),
     ask("/findings", &[], "Findings", "the files of conf.d with something wrong or doubtful", |_| Ok(Call::Findings)),
+    wish(
+        "/hold",
+        &["for=DURATION", "until=TIME", "reason=TEXT"],
+        "Pause",
+        "no slots of any job for a while, or until released; runs go on, and jobs run on request",
+        |given| Ok(Call::Hold { end: given.end()?, reason: given.reason()? }),
+    ),
+    wish("/release", &[], "Pause", "end the hold", |_| Ok(Call::Release)),
     wish("/reload", &[], "Status", "read conf.d anew; answered once it is armed", |_| Ok(Call::Reload)),
 ];
 

@@ -74,6 +74,7 @@ fn job_view() -> JobView {
         last: None,
         verdicts: Vec::new(),
         labels: BTreeMap::new(),
+        after: BTreeMap::new(),
         log: crate::job::LogTarget::Auto,
     }
 }

@@ -18,6 +18,7 @@ mod exit;
 pub mod explanation;
 mod findings;
 mod history;
+mod hold;
 mod import;
 mod journal;
 mod lint;
@@ -32,6 +33,7 @@ mod run;
 pub mod schema;
 mod show;
 mod show_run;
+mod skip_next;
 mod socket;
 mod status;
 mod stop;
@@ -145,6 +147,19 @@ enum Verb {
     ///
     /// The same as `enable`.
     Resume(enable::Enable),
+    /// Let the next slot of a job go, or the next N
+    ///
+    /// Slots alone: what waits in the job's queue starts, and the job may be run by request. The skipped slots are booked as
+    /// skipped. It outlives the daemon, changes no file, and is undone by `rota resume`.
+    SkipNext(skip_next::SkipNext),
+    /// Let no slot of any job run for a while
+    ///
+    /// For maintenance. Until the time is up or `rota release`. Runs that go on are left alone, and every job may be run by
+    /// request. The slots that pass meanwhile are booked as skipped, and are not made up for. A hold outlives the daemon, and
+    /// changes no file. There is one at a time.
+    Hold(hold::Hold),
+    /// End the hold: slots run again
+    Release(hold::Release),
     /// Let no slot of these jobs run until they are enabled
     ///
     /// Writes `enable: false` into the job's file. They can still be run by request.
@@ -212,6 +227,9 @@ pub fn main() -> ExitCode {
         Verb::Edit(verb) => verb.run(&place),
         Verb::Cat(verb) => verb.run(&place),
         Verb::Pause(verb) => verb.run(&place),
+        Verb::SkipNext(verb) => verb.run(&place),
+        Verb::Hold(verb) => verb.run(&place),
+        Verb::Release(verb) => verb.run(&place),
         Verb::Resume(verb) => verb.run(&place, "resumed"),
         Verb::Disable(verb) => verb.run(&place),
         Verb::Enable(verb) => verb.run(&place, "enabled"),

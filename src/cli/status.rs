@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::socket::Place;
 use super::term::{Colour, Term, count, print, visible};
-use super::{Error, Exit, when};
+use super::{Error, Exit, show, when};
 use crate::engine::StatusView;
 use crate::history::{HistoryView, State};
 
@@ -44,12 +44,17 @@ pub fn text(term: &Term, status: &StatusView, now: Timestamp) -> String {
     if status.stopping {
         line("state", &term.paint(Colour::Yellow, "stopping: nothing more is started"));
     }
+    if let Some(hold) = &status.held {
+        let text = format!("no slot of any job runs {}", show::paused(hold, now));
+        line("held", &term.paint(Colour::Yellow, &text));
+    }
     let paused = if status.paused > 0 { format!(", {} paused", status.paused) } else { String::new() };
     let retrying = if status.retrying > 0 { format!(", {} retrying", status.retrying) } else { String::new() };
     let (jobs, disabled, running) = (status.jobs, status.disabled, status.running);
     line("jobs", &format!("{jobs} ({disabled} disabled{paused}), {running} running{retrying}"));
     match &status.next {
         Some((job, at)) => line("next", &format!("{job} at {}", when::both(*at, now))),
+        None if status.held.is_some() => line("next", "nothing while there is a hold"),
         None => line("next", "nothing is due"),
     }
     let runs: Vec<String> = status.outcomes.iter().map(|(word, count)| format!("{count} {}", visible(word))).collect();

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::core::{ClockJump, Fact, Fate, Record, State, Ticket, Trigger};
 use super::ledger;
-use super::request::Pause;
+use super::request::{Pause, PauseKind};
 use super::turn::Engine;
 use super::view::{FileView, Outcome};
 use crate::history::{AttemptRow, DefinitionRow, FactKind, FactRow, Row, SlotRow, SlotVerdict, Tally, tail_text};
@@ -49,7 +49,10 @@ impl Recorder {
             match fact {
                 Fact::Verdict { job, slot, oldest, fate } => {
                     let by = match fate {
-                        Fate::Paused(_) => state.pause_of(job).map(|pause| pause.by.clone()).unwrap_or_default(),
+                        Fate::Paused(PauseKind::Hold, _) => {
+                            state.hold_of_all().map(|hold| hold.by.clone()).unwrap_or_default()
+                        }
+                        Fate::Paused(..) => state.pause_of(job).map(|pause| pause.by.clone()).unwrap_or_default(),
                         _ => String::new(),
                     };
                     self.define(state.definition(job).as_deref(), now, &mut rows);
@@ -102,7 +105,7 @@ fn slot_row(job: &JobName, slot: Timestamp, oldest: Timestamp, fate: Fate, by: S
         Fate::Ran(run) => (SlotVerdict::Ran(run), 1),
         Fate::Skipped(rule) => (SlotVerdict::Skipped(rule.code().into()), 1),
         Fate::Missed(count) => (SlotVerdict::Missed("unwatched".into()), count),
-        Fate::Paused(count) => (SlotVerdict::Skipped("paused".into()), count),
+        Fate::Paused(kind, count) => (SlotVerdict::Skipped(kind.code().into()), count),
         Fate::Superseded => (SlotVerdict::Superseded, 1),
     };
     Row::Slot(SlotRow { oldest, count, by, ..SlotRow::one(job.clone(), slot, verdict, now) })
@@ -123,6 +126,8 @@ fn event(fact: &Fact, now: Timestamp) -> Option<Row> {
         Fact::Retired(job) => noted(FactKind::Retired, Some(job), "", now),
         Fact::Paused { job, pause } => paused(FactKind::Paused, Some(job), pause),
         Fact::Resumed { job, .. } => noted(FactKind::Resumed, Some(job), "", now),
+        Fact::Held(hold) => paused(FactKind::Held, None, hold),
+        Fact::Released { .. } => noted(FactKind::Released, None, "", now),
         Fact::Clock { jump: ClockJump::Back, from, to } => {
             let text = format!("the clock went back from {from}");
             FactRow { text, ..noted(FactKind::Clock, None, "back", *to) }
@@ -140,7 +145,7 @@ fn noted(kind: FactKind, job: Option<&JobName>, code: &str, at: Timestamp) -> Fa
 
 fn paused(kind: FactKind, job: Option<&JobName>, pause: &Pause) -> FactRow {
     let Pause { since, until, reason, by, .. } = pause;
-    FactRow { until: *until, text: reason.clone(), by: by.clone(), ..noted(kind, job, "", *since) }
+    FactRow { until: *until, text: reason.clone(), by: by.clone(), ..noted(kind, job, pause.kind.code(), *since) }
 }
 
 /// The first error of a file.

@@ -63,6 +63,32 @@ pub enum Request {
         /// The entry it had.
         reply: Reply<Edited>,
     },
+    /// Let the next slots of a job go. A pause that ends with the last of them; answers with it.
+    SkipNext {
+        /// Which job: an enabled one that is due at some time and not paused.
+        name: JobName,
+        /// How many slots, at least 1.
+        count: u32,
+        /// For people; empty when nobody said.
+        reason: String,
+        /// Who asks.
+        by: String,
+        /// The pause that it has now.
+        reply: Reply<Pause>,
+    },
+    /// Let no slot of any job run for a while: maintenance. Runs that go on are left alone. Survives a restart.
+    Hold {
+        /// Until then; absent: until it is released.
+        until: Option<Timestamp>,
+        /// For people; empty when nobody said.
+        reason: String,
+        /// Who asks.
+        by: String,
+        /// The hold that there is now.
+        reply: Reply<Pause>,
+    },
+    /// End the hold. Answers with the one that there was.
+    Release(Reply<Pause>),
     /// Forget every definition that was made with `permanent: false`, then read all files anew. Answered when it is armed;
     /// refused with `broken` (and the findings as sentence) when a file is broken – what can be armed is armed all the same.
     Reset(Reply<StatusView>),
@@ -194,10 +220,37 @@ pub struct Entry {
     pub pause: Option<Pause>,
 }
 
-/// A pause that goes on.
+/// What a pause is, and so why its slots are let go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PauseKind {
+    /// No slot of a job, for a time.
+    #[default]
+    Pause,
+    /// Its next slots.
+    SkipNext,
+    /// No slot of any job, for a time.
+    Hold,
+}
+
+impl PauseKind {
+    /// The stable code of a slot that was let go by it.
+    pub fn code(self) -> &'static str {
+        match self {
+            PauseKind::Pause => "paused",
+            PauseKind::SkipNext => "skip-next",
+            PauseKind::Hold => "held",
+        }
+    }
+}
+
+/// A pause that goes on, or the hold.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Pause {
-    /// Its entry, as mysql-crond counts them.
+    /// Which of them. Those of before there were several are pauses.
+    #[serde(default)]
+    pub kind: PauseKind,
+    /// Its entry, as mysql-crond counts them; 0 of the hold.
     pub id: u64,
     /// Since when.
     pub since: Timestamp,
@@ -244,6 +297,7 @@ pub struct Refusal {
     /// `no-such-job`, `no-such-run`, `overlap`, `limit`, `starting`, `stopping`; of edits also `not-active`, `not-disabled`, `not-in-file`
     /// (a permanent edit of a job that stands in no file), `bad-job` (the definition is refused; the message has the findings),
     /// `bad-schedule` (its schedule is), `not-written` (the file could not be written), `busy` (too many edits wait);
+    /// `never-due` (there is no next slot to skip), `held` (there is a hold already), `not-held` (there is none);
     /// of beats `beat-failed`, `no-beat` (none is configured), `busy` (too many wait).
     pub code: String,
     /// What is the matter.

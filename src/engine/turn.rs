@@ -18,7 +18,7 @@ use super::core::{Event, Now, Setting, State};
 use super::edits::{Edits, Reload};
 use super::errands::Listening;
 use super::greet::Greeting;
-use super::keep::Keeper;
+use super::keep::{Keeper, Kept};
 use super::ledger::{Cut, Ledger};
 use super::opener::{Ask, Asked, WardenOpener};
 use super::outbox::Outbox;
@@ -145,7 +145,8 @@ impl Engine {
             let runs = adopted.len();
             tracing::warn!(code = "engine-replaced", "a new engine takes over ({runs} runs go on)");
         }
-        let (keeper, pauses) = Keeper::start(&config.state_dir).map_err(started("the keeper of pauses"))?;
+        let (keeper, Kept { pauses, hold }) =
+            Keeper::start(&config.state_dir).map_err(started("the keeper of pauses"))?;
         let boot = Boot::new(&config.state_dir);
         let (ledger, cut) = Ledger::open(&config.state_dir, welcome.started);
         let setting = Setting {
@@ -157,6 +158,7 @@ impl Engine {
             boot: boot.is_fresh(),
             mark: welcome.mark,
             pauses,
+            hold,
         };
         let began = Instant::now();
         let mut engine = Self {

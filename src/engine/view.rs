@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::request::Pause;
 use crate::history::{AttemptView, HistoryView};
-use crate::job::{JobName, LogTarget, OnOverlap};
+use crate::job::{AfterEnd, JobName, LogTarget, OnOverlap};
 use crate::schedule::Dst;
 use crate::wire::{Exit, Failure, Stream};
 
@@ -64,7 +64,8 @@ pub enum Verdict {
         /// Its id, as text.
         run: String,
     },
-    /// It was let go by a rule. `why` is a stable code: `overlap`, `stopping`, `limit`, `retired`, `request`, `paused`.
+    /// It was let go by a rule. `why` is a stable code: `overlap`, `stopping`, `limit`, `retired`, `request`, `paused`,
+    /// `skip-next`, `held`.
     Skipped {
         /// The code.
         why: String,
@@ -145,6 +146,17 @@ pub struct RunInFull {
     pub ended_attempts: Vec<AttemptView>,
 }
 
+/// A job after whose end another one starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AfterView {
+    /// The end that counts.
+    pub end: AfterEnd,
+    /// It has ended so since the other one started last: that waits for the rest.
+    pub ended: bool,
+    /// The two are in a circle, and this is ignored.
+    pub ignored: bool,
+}
+
 /// A job and what is going on with it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobView {
@@ -173,9 +185,12 @@ pub struct JobView {
     pub user: String,
     /// What an overlapping slot does.
     pub on_overlap: OnOverlap,
-    /// Its pause, while that goes on.
+    /// Its own pause, while that goes on. (The hold is in [`StatusView`].)
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub pause: Option<Pause>,
+    /// The jobs after whose ends it starts.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub after: BTreeMap<JobName, AfterView>,
     /// Runs that go on.
     pub running: Vec<RunView>,
     /// Runs that wait for their next attempt.
@@ -218,6 +233,9 @@ pub struct StatusView {
     /// Jobs that are paused.
     #[serde(default)]
     pub paused: usize,
+    /// The hold, while it goes on: no slot of any job runs.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub held: Option<Pause>,
     /// Runs that go on.
     pub running: usize,
     /// Runs that wait for their next attempt.
@@ -227,7 +245,7 @@ pub struct StatusView {
     pub broken_files: usize,
     /// Warnings in good files.
     pub warnings: usize,
-    /// The next slot, and whose.
+    /// The next slot, and whose; absent while there is a hold.
     pub next: Option<(JobName, Timestamp)>,
     /// Runs ended since the engine started, by outcome word.
     pub outcomes: BTreeMap<String, u64>,

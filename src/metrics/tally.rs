@@ -81,7 +81,7 @@ impl Tallies {
                 let (word, count) = match fate {
                     Fate::Ran(_) => ("ran", 1),
                     Fate::Skipped(_) => ("skipped", 1),
-                    Fate::Paused(count) => ("skipped", *count),
+                    Fate::Paused(_, count) => ("skipped", *count),
                     Fate::Missed(count) => ("missed", *count),
                     Fate::Superseded => ("superseded", 1),
                 };
@@ -234,7 +234,7 @@ mod tests {
         for fate in [
             Fate::Ran(RunId(1)),
             Fate::Missed(5),
-            Fate::Paused(7),
+            Fate::Paused(crate::engine::PauseKind::Pause, 7),
             Fate::Skipped(Rule::Overlap),
             Fate::Missed(2),
             Fate::Superseded,

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 use rotad::conf::HistoryConfig;
 use rotad::engine::core::{Ticket, Trigger};
-use rotad::engine::{Change, Condition, Edit, Edited, Entry, Readiness, Text};
+use rotad::engine::{Change, Condition, Edit, Edited, Entry, Pause, PauseKind, Readiness, Text};
 use rotad::engine::{FileView, JobView, Outcome, Refusal, Request, RunView, StatusView, Verdict, VerdictView};
 use rotad::history::{AttemptRow, History, Row, SlotRow, SlotVerdict};
 use rotad::job::{Finding, JobName, OnOverlap, Place};
@@ -84,6 +84,10 @@ pub fn exited(code: i32) -> Outcome {
     Outcome::Exited { exit: Exit::Code(code), success: code == 0 }
 }
 
+fn pause(kind: PauseKind) -> Pause {
+    Pause { kind, id: 3, since: Timestamp::now(), until: None, reason: String::new(), by: "uid 0".into() }
+}
+
 fn job(text: &str) -> JobView {
     let name = name(text);
     JobView {
@@ -105,6 +109,7 @@ fn job(text: &str) -> JobView {
         last: None,
         verdicts: Vec::new(),
         labels: BTreeMap::new(),
+        after: BTreeMap::new(),
         log: rotad::job::LogTarget::Auto,
     }
 }
@@ -150,8 +155,8 @@ fn entries() -> Vec<Entry> {
         Entry { id, job: job.unwrap().0.into(), next, previous: None, pause: None }
     };
     let soon = Some(Timestamp::now() + SignedDuration::from_secs(290));
-    let pause =
-        rotad::engine::Pause { id: 3, since: Timestamp::now(), until: soon, reason: String::new(), by: "uid 0".into() };
+    let pause = self::pause(PauseKind::Pause);
+    let pause = Pause { until: soon, ..pause };
     vec![
         entry(Some(1), "name: a\ncommand: /bin/true\nschedule: '*/5 * * * *'\n", soon),
         entry(Some(2), "name: by hand\nscript: 'true'\n", None),
@@ -169,6 +174,7 @@ impl World {
             engine_restarts: 1,
             jobs: self.jobs.len(),
             paused: 0,
+            held: None,
             disabled: 1,
             running: 1,
             retrying: 0,
@@ -263,6 +269,10 @@ impl World {
             Request::Pause { name, reply, .. } => {
                 drop(reply.send(self.job(&name).map(|job| Edited { name: job.name, entry: 9, file: None })));
             }
+            Request::SkipNext { name, reply, .. } => {
+                drop(reply.send(self.job(&name).map(|_| pause(PauseKind::SkipNext))));
+            }
+            Request::Hold { reply, .. } | Request::Release(reply) => drop(reply.send(Ok(pause(PauseKind::Hold)))),
             Request::Text(name, reply) => {
                 drop(reply.send(
                     self.job(&name).map(|job| Text { file: Some(job.file), text: "command: /bin/true\n".into() }),

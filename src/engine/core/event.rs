@@ -121,6 +121,8 @@ pub enum Effect {
     Reported(Report),
     /// Keep a pause for the engine that comes after, or no longer.
     KeepPause(JobName, Option<Pause>),
+    /// Keep the hold for it, or no longer.
+    KeepHold(Option<Pause>),
     /// Tell people.
     Tell(Box<Fact>),
 }
@@ -168,6 +170,13 @@ pub enum Fact {
         /// Of which job.
         job: JobName,
         /// Slots that fell in it, as far as this engine watched.
+        passed: u64,
+    },
+    /// No slot of any job runs.
+    Held(Pause),
+    /// Slots run again.
+    Released {
+        /// Slots of all jobs that fell in the hold, as far as this engine watched.
         passed: u64,
     },
     /// A slot, or a row of missed ones, has its verdict.
@@ -255,6 +264,8 @@ pub enum Fact {
     Strange(RunId),
     /// The daemon ends, and so many errands were still waiting.
     ErrandsLeft(usize),
+    /// More ends of jobs are waited beside than an engine can leave to the next: it leaves the newest, so many.
+    TooManyEnds(usize),
     /// The clock jumped.
     Clock {
         /// How.

@@ -27,6 +27,7 @@ impl State {
             self.tell(Fact::Strange(id));
         }
         let Some(context) = context.or_else(|| strange(id)) else { return };
+        self.note_ends(&context);
         let told = context.told.then(|| told(&context, &adopt.state, now)).flatten();
         let whole = told.is_some().then(|| context.clone());
         let Context { job, ticket, terms, stop, waiting, retry, .. } = context;
@@ -124,7 +125,7 @@ impl State {
     pub(super) fn start_waiting_strays(&mut self, now: Now) {
         let waiting =
             self.going.iter().flat_map(|(name, going)| going.waiting.iter().map(move |ticket| (name, ticket)));
-        let requests = waiting.filter(|(_, ticket)| ticket.slot.is_none());
+        let requests = waiting.filter(|(_, ticket)| ticket.trigger == Trigger::Request);
         let requests = requests.filter_map(|(name, ticket)| Some((ticket.clone(), self.jobs.get(name)?.job.clone())));
         for (ticket, job) in requests.collect::<Vec<_>>() {
             self.expect(&ticket, &job.name, &Terms::of(&job));
@@ -142,7 +143,7 @@ impl State {
     fn remember_successor(&mut self, run: RunId, name: &JobName) {
         for forget in &mut self.forgets {
             if self.past.find(forget.run).is_some_and(|record| record.job == *name) {
-                forget.successor = Some(run);
+                forget.successors.push(run);
             }
         }
     }
@@ -187,5 +188,6 @@ fn strange(id: RunId) -> Option<Context> {
         waiting: Vec::new(),
         told: false,
         retry: None,
+        heard: None,
     })
 }

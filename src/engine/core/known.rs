@@ -21,7 +21,7 @@ impl State {
             }),
             broken: self.broken_because(name),
             pause: self.pauses.get(name).cloned(),
-            hold: None,
+            hold: self.pauses.hold().cloned(),
             waiting: waiting.filter_map(|ticket| Some((ticket.slot?, ticket.of))).collect(),
             running: going
                 .into_iter()

@@ -205,6 +205,7 @@ impl Run {
             waiting: waiting.iter().cloned().collect(),
             told: false,
             retry: None,
+            heard: None,
         }
     }
 

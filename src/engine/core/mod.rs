@@ -12,12 +12,14 @@
 //! Order is how nothing is lost with the engine ([`crate::wire`] tells the other half). Each step ends by [`State::flush`]:
 //! first the runs it started, then the mark that says their slots are decided, then the runs that may be forgotten.
 
+mod after;
 mod ask;
 mod clock;
 mod drain;
 mod errand;
 mod errand_life;
 mod event;
+mod hold;
 mod gauge;
 mod inherit;
 mod known;
@@ -38,9 +40,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+pub use after::MAX_ENDS;
 pub use clock::{ClockJump, LATE_LIMIT, Now};
 pub use errand::{Errand, ErrandEnd, ErrandId, Full, Report};
 pub use event::{Effect, Event, Fact, Label};
+pub use hold::MAX_SKIP;
 pub use life::DRAIN_LIMIT;
 pub use mark::{Again, Context, Mark, Stop, Terms, Ticket, Trigger, Why};
 pub use past::{Fate, Record, Rule, outcome_word};
@@ -76,6 +80,8 @@ pub struct Setting {
     pub mark: Option<Vec<u8>>,
     /// Pauses that go on.
     pub pauses: BTreeMap<JobName, Pause>,
+    /// The hold.
+    pub hold: Option<Pause>,
 }
 
 /// All that the engine knows and decides by.
@@ -84,6 +90,7 @@ pub struct State {
     setting: Setting,
     jobs: Jobs,
     pauses: Pauses,
+    following: after::Following,
     watched: Watched,
     /// Runs that are not over.
     runs: BTreeMap<RunId, Run>,
@@ -125,8 +132,17 @@ struct Forget {
     run: RunId,
     /// The mark must cover it first.
     slot: Option<Timestamp>,
-    /// A run that only this one's context remembers, until it is started.
-    successor: Option<RunId>,
+    /// Runs that only this one makes another engine know of, until they are started.
+    successors: Vec<RunId>,
+    /// What the warden is to keep of it once its end was heard; absent: nothing follows it.
+    context: Option<Box<Context>>,
+}
+
+impl Forget {
+    /// Nothing but `successor` keeps it.
+    fn of(run: RunId, slot: Option<Timestamp>, successor: Option<RunId>) -> Self {
+        Self { run, slot, successors: successor.into_iter().collect(), context: None }
+    }
 }
 
 /// Whether the warden's mark is behind.
@@ -143,13 +159,15 @@ enum Marking {
 impl State {
     /// A state that knows nothing yet but what the engine before left.
     pub fn new(mut setting: Setting, now: Now) -> Self {
-        let mark = setting.mark.as_deref().and_then(Mark::decode);
+        let mut mark = setting.mark.as_deref().and_then(Mark::decode);
+        let ends = mark.as_mut().map(|mark| std::mem::take(&mut mark.ends)).unwrap_or_default();
         let started = setting.started.min(now.wall);
         let restored = mark.as_ref().and_then(|mark| Watched::restore(mark.stretches.clone()));
         let retries = mark.as_ref().map(|mark| mark.retries.clone()).unwrap_or_default();
         let mut state = Self {
             jobs: Jobs::new(mark.as_ref().map_or(started, |mark| mark.base.min(now.wall)), setting.generation),
-            pauses: Pauses::restore(std::mem::take(&mut setting.pauses)),
+            pauses: Pauses::restore(std::mem::take(&mut setting.pauses), setting.hold.take()),
+            following: after::Following::restore(ends),
             watched: restored.unwrap_or_else(|| Watched::from(started)),
             runs: BTreeMap::new(),
             going: BTreeMap::new(),
@@ -233,22 +251,33 @@ impl State {
         }
     }
 
-    /// Ends a step: the mark after the starts that it covers, then the runs that it lets go. Before the first snapshot is whole
+    /// Ends a step: what follows the runs that are over in it, the mark after the starts that it covers, then the runs that it lets go. Before the first snapshot is whole
     /// none is let go, since the slots around it are not decided.
     fn flush(&mut self, now: Now) {
+        self.follow(now);
         let forget = self.loaded && !self.forgets.is_empty();
         if self.marking == Marking::Due || forget {
             let stretches = self.watched.stretches(self.held());
             let gone = if forget { self.let_go(&stretches) } else { Vec::new() };
             if self.marking == Marking::Due || (self.marking == Marking::Stale && !gone.is_empty()) {
-                let (base, last_run, booted, retries) = (self.jobs.base(), self.last_run, self.booted, self.homeless());
-                let mark = Mark { base, last_run, booted, stretches, retries };
-                self.send(ToWarden::Mark { mark: mark.encode() });
-                self.marking = Marking::Fresh;
+                self.send_mark_of(stretches);
             }
             self.effects.extend(gone.into_iter().map(|run| Effect::Send(ToWarden::Forget { run })));
         }
         self.say_drained(now);
+    }
+
+    /// Tells the warden what is decided, when the runs that were started by it are on their way.
+    fn send_mark(&mut self) {
+        self.send_mark_of(self.watched.stretches(self.held()));
+    }
+
+    fn send_mark_of(&mut self, stretches: Vec<Stretch>) {
+        let (base, last_run, booted) = (self.jobs.base(), self.last_run, self.booted);
+        let (ends, retries) = (self.carried_ends(), self.homeless());
+        let mark = Mark { base, last_run, booted, stretches, ends, retries };
+        self.send(ToWarden::Mark { mark: mark.encode() });
+        self.marking = Marking::Fresh;
     }
 
     /// The runs that may be forgotten, in the order in which they ended: their slots are within the mark's `stretches`, and
@@ -256,7 +285,7 @@ impl State {
     fn let_go(&mut self, stretches: &[Stretch]) -> Vec<RunId> {
         let mut gone = Vec::new();
         while let Some(forget) = self.forgets.front() {
-            let started = forget.successor.is_none_or(|run| !self.preparing.contains(&run));
+            let started = forget.successors.iter().all(|run| !self.preparing.contains(run));
             let marked = forget
                 .slot
                 .is_none_or(|slot| stretches.iter().any(|stretch| stretch.holds(slot)) || !self.watched.holds(slot));

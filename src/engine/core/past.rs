@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::life::Volume;
 use super::mark::Ticket;
 use super::{Fact, State};
+use crate::engine::request::PauseKind;
 use crate::engine::view::Outcome;
 use crate::job::{JobName, LogTarget};
 use crate::wire::{Ended, RunId};
@@ -26,8 +27,8 @@ pub enum Fate {
     /// So many passed unwatched, this one the newest of them. The count is exact below [`super::slots::COUNT_LIMIT`],
     /// and means *at least* from there on.
     Missed(u64),
-    /// So many fell in a pause, this one the newest of them. Counted as the missed ones are.
-    Paused(u64),
+    /// So many fell in a pause of that kind, this one the newest of them. Counted as the missed ones are.
+    Paused(PauseKind, u64),
     /// A newer one took its place.
     Superseded,
 }
@@ -132,8 +133,10 @@ impl JobPast {
     /// Books what became of a slot. A row of missed or paused ones grows instead of pushing out what is older.
     pub fn book(&mut self, slot: Timestamp, fate: Fate) {
         match (self.verdicts.front_mut(), fate) {
-            (Some((newest, Fate::Missed(before))), Fate::Missed(count))
-            | (Some((newest, Fate::Paused(before))), Fate::Paused(count)) => {
+            (Some((newest, Fate::Missed(before))), Fate::Missed(count)) => {
+                (*newest, *before) = (slot, before.saturating_add(count));
+            }
+            (Some((newest, Fate::Paused(old, before))), Fate::Paused(kind, count)) if *old == kind => {
                 (*newest, *before) = (slot, before.saturating_add(count));
             }
             _ => {

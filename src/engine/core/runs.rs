@@ -21,14 +21,15 @@ use crate::wire::{Ended, Failure, MAX_MESSAGE, Reach, RunId, Start, Step, ToWard
 
 impl State {
     /// A ticket becomes a run.
-    pub(super) fn launch(&mut self, job: Arc<Job>, ticket: Ticket, kept: Kept, now: Now) {
+    pub(super) fn launch(&mut self, job: Arc<Job>, mut ticket: Ticket, kept: Kept, now: Now) {
         let again = ticket.attempt > 1;
+        self.use_ends(&job, &mut ticket);
         if let Some(slot) = ticket.slot.filter(|_| !again) {
             self.book(&job.name, slot, slot, Fate::Ran(ticket.run));
         }
         let id = ticket.run;
         self.supersede(&job.name, &ticket, now);
-        if ticket.slot.is_some() || again || kept == Kept::ByMark {
+        if ticket.trigger != Trigger::Request || again || kept == Kept::ByMark {
             self.expect(&ticket, &job.name, &Terms::of(&job));
         }
         let prepare = job.environment_file.is_some();
@@ -68,11 +69,9 @@ impl State {
     /// Has the warden start a run.
     fn hand_over(&mut self, id: RunId, job: &Job, environment: Vec<(String, String)>, now: Now) {
         let Some(run) = self.runs.get(&id) else { return };
-        let plan = plan(
-            job,
-            &Occasion { run: run.ticket.of, slot: run.ticket.slot, attempt: run.ticket.attempt },
-            environment,
-        );
+        let Ticket { of, slot, attempt, trigger, .. } = run.ticket;
+        let occasion = Occasion { run: of, slot, attempt, trigger: trigger.word(), after: run.ticket.upstream() };
+        let plan = plan(job, &occasion, environment);
         let nothing = VecDeque::new();
         let waiting = self.going.get(&run.job).map_or(&nothing, |going| &going.waiting);
         let start = match (plan, run.context(waiting).encode()) {
@@ -257,7 +256,9 @@ impl State {
 
     /// Books the one outcome of a run, lets go of it, and starts what waited for it.
     pub(super) fn over(&mut self, id: RunId, led: Led, outcome: Outcome, booking: Booking, now: Now) {
+        let waiting = self.waiting_for(id);
         let Some(run) = self.runs.remove(&id) else { return };
+        let context = self.is_followed(&run.job).then(|| Box::new(run.context(&waiting)));
         if self.preparing.remove(&id) {
             self.marking = Marking::Due;
         }
@@ -284,7 +285,8 @@ impl State {
         }
         let successor = self.go_on(&name, now);
         if booking == Booking::Warden {
-            self.forgets.push_back(Forget { run: id, slot, successor });
+            let successors = successor.into_iter().collect();
+            self.forgets.push_back(Forget { run: id, slot, successors, context });
         }
         self.finished(&name, of, success, now);
     }
@@ -305,30 +307,34 @@ impl State {
             };
             taken = Some(ticket.run);
             let job = self.jobs.get(name).map(|entry| entry.job.clone());
-            match job.filter(|job| job.enable || ticket.slot.is_none()) {
+            match job.filter(|job| job.enable || ticket.trigger == Trigger::Request) {
                 _ if self.stopping.is_some() => self.give_up(name, ticket, Fate::Skipped(Rule::Stopping), now),
-                Some(_) if ticket.slot.is_some() && self.pauses.get(name).is_some() => {
-                    self.give_up(name, ticket, Fate::Paused(1), now);
-                }
-                Some(job) => {
-                    self.launch(job, ticket, Kept::ByContext, now);
-                    return taken;
-                }
+                Some(job) => match self.pauses.lets_go(name, &ticket) {
+                    Some(kind) => self.give_up(name, ticket, Fate::Paused(kind, 1), now),
+                    None => {
+                        self.launch(job, ticket, Kept::ByContext, now);
+                        return taken;
+                    }
+                },
                 None => self.give_up(name, ticket, Fate::Skipped(Rule::Retired), now),
             }
         }
     }
 
-    /// A ticket will not become a program: a slot gets its verdict, a request its outcome.
+    /// A ticket will not become a program: a slot gets its verdict, what follows other jobs one at this instant, a request its
+    /// outcome.
     pub(super) fn give_up(&mut self, name: &JobName, ticket: Ticket, fate: Fate, now: Now) {
         if let Some(slot) = ticket.slot {
             return self.book(name, slot, slot, fate);
+        }
+        if ticket.trigger == Trigger::After {
+            return self.book(name, now.wall, now.wall, fate);
         }
         self.effects.push(Effect::AbandonOutput(ticket.run));
         let message = match fate {
             Fate::Superseded => "a newer slot took its place while it waited".into(),
             Fate::Skipped(rule) => format!("it waited for a run to end, and was dropped ({})", rule.code()),
-            Fate::Ran(_) | Fate::Missed(_) | Fate::Paused(_) => return,
+            Fate::Ran(_) | Fate::Missed(_) | Fate::Paused(..) => return,
         };
         let outcome = Outcome::CouldNotStart { failure: Failure { step: Step::Plan, errno: 0 }, message };
         let of = ticket.of;

@@ -1,7 +1,9 @@
 //! The core against a warden and clocks made of plain values.
 
+mod after;
 mod death;
 mod errand;
+mod hold;
 mod gauge;
 mod model;
 mod overlap;
@@ -85,6 +87,8 @@ pub struct Warden {
     pub mark: Option<Vec<u8>>,
     /// Every slot for which it started something.
     pub started: Vec<(JobName, Timestamp)>,
+    /// Every ticket for which it did.
+    pub begun: Vec<(JobName, Ticket)>,
     /// Every attempt that it started: run, number.
     pub attempts: BTreeSet<(RunId, u32)>,
     pub signals: Vec<(RunId, i32, Reach)>,
@@ -98,6 +102,8 @@ pub struct World {
     pub facts: Vec<Fact>,
     /// When each was told.
     pub told: Vec<Timestamp>,
+    /// How many facts had been told when a run's start was sent.
+    pub begun_at: BTreeMap<RunId, usize>,
     pub reading: Vec<RunId>,
     pub closed: Vec<RunId>,
     /// Runs whose output this engine's capture awaits.
@@ -109,6 +115,7 @@ pub struct World {
     pub boot: bool,
     /// Pauses as they are on the disk.
     pub kept: BTreeMap<JobName, crate::engine::Pause>,
+    pub kept_hold: Option<crate::engine::Pause>,
     /// Jobs as they lie in conf.d, for the next engine.
     pub files: BTreeMap<JobName, Armed>,
     /// Jobs that were taken away, and when.
@@ -134,6 +141,7 @@ impl World {
             warden: Warden::default(),
             facts: Vec::new(),
             told: Vec::new(),
+            begun_at: BTreeMap::new(),
             reading: Vec::new(),
             closed: Vec::new(),
             expected: BTreeSet::new(),
@@ -142,6 +150,7 @@ impl World {
             generation: 0,
             boot: false,
             kept: BTreeMap::new(),
+            kept_hold: None,
             files: BTreeMap::new(),
             away: BTreeMap::new(),
             reports: Vec::new(),
@@ -198,6 +207,9 @@ impl World {
                     {
                         assert!(self.expected.contains(&start.run), "its output would be lost");
                     }
+                    if let ToWarden::Start(start) = &message {
+                        self.begun_at.insert(start.run, self.facts.len());
+                    }
                     if self.cut == Some(0) {
                         continue;
                     }
@@ -222,7 +234,8 @@ impl World {
                     Some(pause) => drop(self.kept.insert(name, pause)),
                     None => drop(self.kept.remove(&name)),
                 },
-                Effect::KeepPause(..) => {}
+                Effect::KeepHold(hold) if self.cut != Some(0) => self.kept_hold = hold,
+                Effect::KeepPause(..) | Effect::KeepHold(_) => {}
             }
         }
     }
@@ -237,6 +250,7 @@ impl World {
                 assert!(self.warden.runs.insert(start.run, known).is_none(), "run id in use");
                 let Some(Context { job, ticket, .. }) = context else { return };
                 assert!(self.warden.attempts.insert((ticket.of, ticket.attempt)), "{ticket:?} was started twice");
+                self.warden.begun.push((job.clone(), ticket.clone()));
                 if let Some(slot) = ticket.slot.filter(|_| ticket.attempt == 1) {
                     self.warden.started.push((job, slot));
                 }
@@ -373,7 +387,8 @@ impl World {
         self.closed.clear();
         self.expected.clear();
         let setting = setting(self.generation, self.warden.mark.clone(), self.boot, T0);
-        self.state = State::new(Setting { pauses: self.kept.clone(), ..setting }, self.now);
+        self.state =
+            State::new(Setting { pauses: self.kept.clone(), hold: self.kept_hold.clone(), ..setting }, self.now);
         for (run, known) in self.warden.runs.clone() {
             let adopt = Adopt { run, context: known.context, state: known.state, spools: vec![] };
             self.step(Event::Adopt(Box::new(adopt)));
@@ -425,5 +440,6 @@ pub fn setting(generation: u32, mark: Option<Vec<u8>>, boot: bool, started: i64)
         boot,
         mark,
         pauses: BTreeMap::new(),
+        hold: None,
     }
 }
