@@ -103,8 +103,13 @@ impl Readers {
         drop(idle);
     }
 
-    /// Asks `question` with one of them. Waits for the disk, at most [`TIME_LIMIT`] for each of place and answer.
-    pub fn ask<T>(&self, question: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Unanswered> {
+    /// Asks `question` with one of them. Waits for the disk, at most [`TIME_LIMIT`] for each of place and answer. `opened` is
+    /// called where there is one more than before, to be closed some time.
+    pub fn ask<T>(
+        &self,
+        question: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+        opened: impl FnOnce(),
+    ) -> Result<T, Unanswered> {
         let held = self.lock();
         let waited = self.freed.wait_timeout_while(held, TIME_LIMIT, |held| held.lent >= MOST);
         let (mut held, waited) = waited.unwrap_or_else(PoisonError::into_inner);
@@ -115,6 +120,7 @@ impl Readers {
         let generation = held.generation;
         held.lent += 1;
         let idle = held.idle.pop();
+        let fresh = idle.is_none();
         drop(held);
         let mut kept = None;
         let answer = match idle.map_or_else(|| open(&path), |(conn, _)| Ok(conn)) {
@@ -136,6 +142,9 @@ impl Readers {
         }
         drop(held);
         self.freed.notify_one();
+        if fresh {
+            opened();
+        }
         Ok(answer?)
     }
 

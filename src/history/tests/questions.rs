@@ -165,6 +165,23 @@ fn facts_that_lie_in_reach_into_and_stood_before() {
 }
 
 #[test]
+fn connections_are_kept_for_the_next_question_and_no_longer() {
+    let dir = tempfile::tempdir().unwrap();
+    let history = open(dir.path());
+    let files = || {
+        let all = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+        let names = all.filter_map(|entry| std::fs::read_link(entry.path()).ok());
+        names.filter(|name| *name == dir.path().canonicalize().unwrap().join("history.db")).count()
+    };
+    let before = files();
+    for _ in 0..20 {
+        history.runs(&all()).unwrap();
+    }
+    assert_eq!(files(), before + 1);
+    until("it is closed again", || files() == before);
+}
+
+#[test]
 fn f89_every_question_goes_by_an_index() {
     let dir = tempfile::tempdir().unwrap();
     let history = open(dir.path());
