@@ -148,7 +148,14 @@ impl Readers {
         Ok(answer?)
     }
 
-    /// Closes those that nobody uses. When to look again; absent: there are none.
+    /// How many wait for a question.
+    #[cfg(test)]
+    pub fn idle(&self) -> usize {
+        self.lock().idle.len()
+    }
+
+    /// Closes those that nobody uses. (SQLite keeps the descriptor of the file for the next: while the writer has a lock,
+    /// closing any would end it.) When to look again; absent: there are none.
     pub fn close_idle(&self) -> Option<Duration> {
         let mut held = self.lock();
         let (old, young) = std::mem::take(&mut held.idle).into_iter().partition(|(_, since)| since.elapsed() >= IDLE);

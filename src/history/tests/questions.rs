@@ -168,17 +168,13 @@ fn facts_that_lie_in_reach_into_and_stood_before() {
 fn connections_are_kept_for_the_next_question_and_no_longer() {
     let dir = tempfile::tempdir().unwrap();
     let history = open(dir.path());
-    let files = || {
-        let all = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
-        let names = all.filter_map(|entry| std::fs::read_link(entry.path()).ok());
-        names.filter(|name| *name == dir.path().canonicalize().unwrap().join("history.db")).count()
-    };
-    let before = files();
+    let idle = || history.shared.readers.idle();
+    assert_eq!(idle(), 0);
     for _ in 0..20 {
         history.runs(&all()).unwrap();
     }
-    assert_eq!(files(), before + 1);
-    until("it is closed again", || files() == before);
+    assert_eq!(idle(), 1);
+    until("it is closed again", || idle() == 0);
 }
 
 #[test]
