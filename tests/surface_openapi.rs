@@ -7,7 +7,7 @@ mod surface;
 use std::collections::BTreeSet;
 
 use rotad::api::{crond, monitor, route};
-use rotad::engine::BeatsView;
+use rotad::engine::{BeatsView, TargetView};
 use rotad::wire::RunId;
 use serde_json::Value;
 use surface::Daemon;
@@ -179,6 +179,10 @@ fn real_answers_have_the_promised_shapes() {
     }
     for beats in [BeatsView::default(), BeatsView { failing: Some("no".into()), ..BeatsView::default() }] {
         check(schemas, &schemas["Beats"], &serde_json::to_value(beats).unwrap()).unwrap();
+    }
+    for target in [TargetView::default(), TargetView { failing: Some("no".into()), ..TargetView::default() }] {
+        let target = TargetView { kind: "mail".into(), ..target };
+        check(schemas, &schemas["Target"], &serde_json::to_value(target).unwrap()).unwrap();
     }
     for (method, path, query, shape) in routes() {
         let described = path.replace("NAME", "{NAME}").replace("ID", "{ID}");

@@ -200,13 +200,17 @@ impl Report {
         for finding in &self.findings {
             out.write_all(text(finding, colour).as_bytes())?;
         }
-        let (errors, notes) = (self.count(Severity::Error), self.count(Severity::Note));
-        let warnings = self.findings.len() - errors - notes;
+        writeln!(out, "{}", self.summary())
+    }
+
+    fn summary(&self) -> String {
+        let [errors, warnings, notes] =
+            [Severity::Error, Severity::Warning, Severity::Note].map(|severity| self.count(severity));
         let files = count(self.files, "file");
         let also = if notes > 0 { format!(", {}", count(notes, "note")) } else { String::new() };
         match (errors, warnings) {
-            (0, 0) => writeln!(out, "checked {files}: all good{also}"),
-            _ => writeln!(out, "checked {files}: {}, {}{also}", count(errors, "error"), count(warnings, "warning")),
+            (0, 0) => format!("checked {files}: all good{also}"),
+            _ => format!("checked {files}: {}, {}{also}", count(errors, "error"), count(warnings, "warning")),
         }
     }
 }
@@ -268,6 +272,15 @@ mod tests {
         let expected = "error[unknown-key]: unknown key 'shedule' in a job file\n  --> conf.d/a.yaml:12:3\n   |\n\
                         12 |   shedule: x\n   |   ^\n   = hint: did you mean 'schedule'?\n\n";
         assert_eq!(text(&finding, false), expected);
+    }
+
+    #[test]
+    fn notes_are_neither_errors_nor_warnings() {
+        let mut report = Report { findings: vec![Finding::note("dst", "a.yaml", "02:30 does not exist")], files: 1 };
+        assert_eq!((report.errors(), report.summary()), (0, "checked 1 file: all good, 1 note".to_owned()));
+        assert!(text(&report.findings[0], false).starts_with("note[dst]: 02:30"));
+        report.findings.push(Finding::warning("never-fires", "a.yaml", "never"));
+        assert_eq!((report.errors(), report.summary()), (0, "checked 1 file: 0 errors, 1 warning, 1 note".to_owned()));
     }
 
     #[test]

@@ -17,18 +17,21 @@ mod enable;
 mod exit;
 pub mod explanation;
 mod findings;
+mod history;
 mod import;
 mod journal;
 mod lint;
 mod list;
 mod logs;
 pub mod next;
+mod moment;
 mod outcome;
 mod pause;
 mod reload;
 mod run;
 pub mod schema;
 mod show;
+mod show_run;
 mod socket;
 mod status;
 mod stop;
@@ -36,6 +39,7 @@ mod table;
 mod term;
 mod version;
 mod when;
+mod why;
 
 use std::process::ExitCode;
 
@@ -64,14 +68,29 @@ enum Verb {
     /// Every job: its state, next slot and last outcome; then findings in files
     ///
     /// One line a job: its state, its next slot in local time, the outcome of its last run, its schedule. Below them what
-    /// is wrong or doubtful in files. The states are `armed`, `disabled`, `on demand` (it has no schedule) and `running`;
-    /// `broken` is added when the job's file has an error and its last good definition stays live.
+    /// is wrong or doubtful in files. The states are `armed`, `disabled`, `on demand` (it has no schedule), `running`
+    /// and `retrying` (a run waits for its next attempt); `broken` is added when the job's file has an error and its last good definition stays live.
     List(list::List),
-    /// Everything that is known of one job
+    /// Everything that is known of one job, or of one run
     ///
-    /// State, command, user, schedule and next slot, the runs that go on, how the last one ended, what became of its
-    /// latest slots, and the findings of its file.
+    /// Of a job: state, command, user, schedule and next slot, the runs that go on, how the last one ended, what became of its
+    /// latest slots, and the findings of its file. Of a run, by its id: what began it, and each attempt with its times, what
+    /// it used, how it ended, the hash of its definition and the last lines that it printed, for as long as the history has it.
+    /// A word that is the name of a job is taken for it, whatever else it could be.
     Show(show::Show),
+    /// What became of slots and requests
+    ///
+    /// One line a run, with its outcome, how long it took, its id, and beside that what was not as planned; and in their places the
+    /// slots that did not run, with the reason, and how many where one line stands for a row of them. The newest is the last
+    /// line. Exit status 0, also where there is nothing to tell.
+    History(history::History),
+    /// Why a job ran at a time, or did not
+    ///
+    /// First one sentence that answers. Then what the job's schedule says of that time, field by field; then what else has to do
+    /// with it: the run and its attempts, the run that stood in its way, who paused it and until when, when the daemon or the
+    /// machine was not there, a file that is broken or was changed since. At last the next slot, and what stands in its way. What
+    /// the history does not know is said to be unknown. Exit status 0 when there is an answer, whatever it is.
+    Why(why::Why),
     /// When a schedule or a job is due next
     ///
     /// Also what changes of the clock do to it. A schedule is read as it is given and needs no daemon; that of a job is
@@ -81,13 +100,15 @@ enum Verb {
     ///
     /// Its rule for overlaps holds. Prints the id of the new run. With `-w` it prints what the run prints instead,
     /// standard output to standard output and standard error to standard error, byte for byte, and ends as the run ends.
+    /// A run that is attempted again is waited for through all its attempts; standard error tells how each ended and when the
+    /// next one comes.
     /// When the daemon's engine is replaced meanwhile, the waiting goes on. Lines that come faster than they can be
     /// handed on are left out, and counted on standard error. Interrupting it (Ctrl-C) ends the waiting and not the run:
     /// the run's id and how to stop it are told on standard error.
     Run(run::Run),
     /// Stop a run, or all runs of a job
     ///
-    /// Of a job also what waits in its queue is dropped. Prints the ids of the runs that are being stopped. A word that is
+    /// Of a job also what waits in its queue is dropped. A run that waits for its next attempt gets no other. Prints the ids of the runs that are being stopped. A word that is
     /// the name of a job is taken for it, whatever else it could be.
     Stop(stop::Stop),
     /// What jobs printed
@@ -138,9 +159,10 @@ enum Verb {
     Delete(delete::Delete),
     /// Check job files without a daemon
     ///
-    /// Reads job files, or all those of directories, as the daemon would, and tells what is wrong or doubtful in them.
-    /// Without a path the directory `conf_d` of the configuration, or `./conf.d` where there is none. Nothing is run,
-    /// nothing is changed, and no daemon is needed.
+    /// Reads job files, or all those of directories, as the daemon would, and tells what is wrong or doubtful in them,
+    /// and in notes what changes of the clock will do to their times. Without a path the directory `conf_d` of the
+    /// configuration, or `./conf.d` where there is none. Nothing is run, nothing is changed, and no daemon is needed. Only
+    /// errors make the exit code 1.
     Check(check::Check),
     /// Make job files of what another scheduler runs
     ///
@@ -179,6 +201,8 @@ pub fn main() -> ExitCode {
         Verb::Status(verb) => verb.run(&place),
         Verb::List(verb) => verb.run(&place),
         Verb::Show(verb) => verb.run(&place),
+        Verb::History(verb) => verb.run(&place),
+        Verb::Why(verb) => verb.run(&place),
         Verb::Run(verb) => verb.run(&place),
         Verb::Stop(verb) => verb.run(&place),
         Verb::Logs(verb) => verb.run(&place),

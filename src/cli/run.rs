@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::thread;
 
+use jiff::Timestamp;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -53,7 +54,7 @@ fn wait(client: &Client, name: &str) -> Result<Exit, Error> {
         };
         let Some(run) = &waiting.run else { return Err(error) };
         complain(&format!("{error}\n      still waiting for run {run}; what it prints meanwhile is not shown"));
-        let rest = Output { follow: true, lines: Some(0) };
+        let rest = Output { follow: true, lines: Some(0), from: None };
         records = match RunId::parse(run) {
             Some(run) => client.run_output(run, rest).map_err(|error| gone(error.into(), run))?,
             None => return Err(error),
@@ -86,6 +87,7 @@ impl Waiting {
                 Record::Line(line) => pass_on(&line),
                 Record::Dropped { dropped, .. } => self.dropped += dropped,
                 Record::Skipped { skipped, .. } => self.dropped += skipped,
+                Record::Retry { retry } => complain(&outcome::retry(&retry, Timestamp::now())),
                 Record::Gone { gone } => {
                     return Err(Error::new(Exit::LOST, format!("how run {gone} ended is not known")));
                 }

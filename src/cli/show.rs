@@ -1,4 +1,4 @@
-//! `rota show NAME`: everything that is known of one job.
+//! `rota show NAME|RUN`: everything that is known of one job, or of one run.
 
 use std::fmt::Write;
 
@@ -8,17 +8,18 @@ use clap_complete::engine::ArgValueCandidates;
 
 use super::findings;
 use super::socket::Place;
+use super::stop::job_or_run;
 use super::term::{Term, print, visible};
-use super::{Error, Exit, completions, list, outcome, when};
+use super::{Error, Exit, completions, list, outcome, show_run, when};
 use crate::client::{FileFindings, job_path};
 use crate::engine::{JobView, Pause, RunView, Verdict, VerdictView};
 
 /// Arguments of `rota show`.
 #[derive(Debug, clap::Args)]
 pub struct Show {
-    /// The job
-    #[arg(add = ArgValueCandidates::new(completions::jobs))]
-    name: String,
+    /// The job, or the id of a run: 13 letters and digits. Where it can be both, it is the job
+    #[arg(value_name = "NAME|RUN", add = ArgValueCandidates::new(completions::jobs))]
+    subject: String,
     /// Print the daemon's answer as JSON
     #[arg(long)]
     json: bool,
@@ -28,12 +29,14 @@ impl Show {
     /// Carries it out.
     pub fn run(self, place: &Place) -> Result<Exit, Error> {
         let client = place.client()?;
+        let (subject, term, now) = (&self.subject, Term::stdout(), Timestamp::now());
         if self.json {
-            print(client.raw(&job_path(&self.name, ""))?)?;
+            let (job, run) = (|name: &str| client.raw(&job_path(name, "")), |run| client.raw(&format!("/runs/{run}")));
+            print(job_or_run(subject, job, run)?)?;
             return Ok(Exit::Ok);
         }
-        let job = client.job(&self.name)?;
-        print(text(&Term::stdout(), &job, &client.findings()?, Timestamp::now()))?;
+        let job = |name: &str| Ok(text(&term, &client.job(name)?, &client.findings()?, now));
+        print(job_or_run(subject, job, |run| Ok(show_run::text(&term, &client.run_in_full(run)?, now)))?)?;
         Ok(Exit::Ok)
     }
 }
@@ -68,6 +71,9 @@ fn text(term: &Term, job: &JobView, files: &[FileFindings], now: Timestamp) -> S
     }
     for run in &job.running {
         line("running", &going_on(run, now));
+    }
+    for run in &job.retrying {
+        line("retrying", &going_on(run, now));
     }
     if let Some(run) = &job.last {
         line("last", &over(term, run, now));
@@ -106,7 +112,13 @@ fn command(words: &[String]) -> String {
 }
 
 fn going_on(run: &RunView, now: Timestamp) -> String {
+    if run.state == "retrying" {
+        return outcome::retry(run, now);
+    }
     let mut text = format!("{} {}", visible(&run.run), visible(&run.state));
+    if run.attempt > 1 {
+        let _ = write!(text, ", attempt {}", run.attempt);
+    }
     if let Some(pid) = run.pid {
         let _ = write!(text, ", pid {pid}");
     }
@@ -118,6 +130,9 @@ fn going_on(run: &RunView, now: Timestamp) -> String {
 
 fn over(term: &Term, run: &RunView, now: Timestamp) -> String {
     let mut text = visible(&run.run);
+    if run.attempt > 1 {
+        let _ = write!(text, ", attempt {},", run.attempt);
+    }
     if let Some(outcome) = &run.outcome {
         let (words, colour) = outcome::words(outcome);
         let _ = write!(text, " {}", term.paint(colour, &words));

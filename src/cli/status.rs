@@ -8,6 +8,7 @@ use super::socket::Place;
 use super::term::{Colour, Term, count, print, visible};
 use super::{Error, Exit, when};
 use crate::engine::StatusView;
+use crate::history::{HistoryView, State};
 
 /// Arguments of `rota status`.
 #[derive(Debug, clap::Args)]
@@ -44,7 +45,9 @@ pub fn text(term: &Term, status: &StatusView, now: Timestamp) -> String {
         line("state", &term.paint(Colour::Yellow, "stopping: nothing more is started"));
     }
     let paused = if status.paused > 0 { format!(", {} paused", status.paused) } else { String::new() };
-    line("jobs", &format!("{} ({} disabled{paused}), {} running", status.jobs, status.disabled, status.running));
+    let retrying = if status.retrying > 0 { format!(", {} retrying", status.retrying) } else { String::new() };
+    let (jobs, disabled, running) = (status.jobs, status.disabled, status.running);
+    line("jobs", &format!("{jobs} ({disabled} disabled{paused}), {running} running{retrying}"));
     match &status.next {
         Some((job, at)) => line("next", &format!("{job} at {}", when::both(*at, now))),
         None => line("next", "nothing is due"),
@@ -55,6 +58,10 @@ pub fn text(term: &Term, status: &StatusView, now: Timestamp) -> String {
     if status.output_dropped > 0 {
         let dropped = format!("{} bytes of output were not kept", status.output_dropped);
         line("output", &term.paint(Colour::Yellow, &dropped));
+    }
+    if let Some(history) = &status.history {
+        let (words, colour) = history_words(history);
+        line("history", &term.paint(colour, &words));
     }
     if let Some(beats) = &status.beats {
         let mut said = format!("{} sent", beats.sent);
@@ -69,6 +76,22 @@ pub fn text(term: &Term, status: &StatusView, now: Timestamp) -> String {
                 line("beats", &term.paint(Colour::Red, &visible(&format!("{said}; they do not go out: {why}"))))
             }
             None => line("beats", &said),
+        }
+    }
+    for target in &status.alarms {
+        let mut said = format!("{} ({}): {} sent", target.name, target.kind, target.sent);
+        for (number, word) in
+            [(target.failed, "tries failed"), (target.given_up, "given up"), (target.dropped, "dropped")]
+        {
+            if number > 0 {
+                said.push_str(&format!(", {number} {word}"));
+            }
+        }
+        match &target.failing {
+            Some(why) => {
+                line("alarms", &term.paint(Colour::Red, &visible(&format!("{said}; they do not go out: {why}"))))
+            }
+            None => line("alarms", &visible(&said)),
         }
     }
     if status.engine_restarts > 0 {
@@ -87,4 +110,20 @@ pub fn text(term: &Term, status: &StatusView, now: Timestamp) -> String {
     line("files", &term.paint(colour, &files));
     line("watch", &visible(&status.watch));
     text
+}
+
+fn history_words(history: &HistoryView) -> (String, Colour) {
+    let rows = count(usize::try_from(history.rows).unwrap_or(usize::MAX), "row");
+    let (mut words, mut colour) = match (history.state, &history.why) {
+        (State::Off, _) => ("none is kept".to_owned(), Colour::Plain),
+        (State::Opening, _) => ("is being opened".to_owned(), Colour::Plain),
+        (State::Open, _) => (rows, Colour::Plain),
+        (State::Failing, why) => (format!("fails: {}", visible(why.as_deref().unwrap_or_default())), Colour::Red),
+        (State::Refused, why) => (format!("refused: {}", visible(why.as_deref().unwrap_or_default())), Colour::Red),
+    };
+    if history.dropped > 0 {
+        words.push_str(&format!(", {} dropped", history.dropped));
+        colour = if colour == Colour::Red { colour } else { Colour::Yellow };
+    }
+    (words, colour)
 }

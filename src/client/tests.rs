@@ -52,7 +52,7 @@ fn is_at(route: &Route, method: &str, url: &str) -> bool {
 /// Each method, called once with everything that it can say.
 fn all(client: &Client) -> Vec<Error> {
     let run = RunId(7);
-    let output = Output { follow: true, lines: Some(3) };
+    let output = Output { follow: true, lines: Some(3), ..Output::default() };
     let name = "mysql-monitor-20000-@every 10s";
     let until = "2030-01-01T00:00:00Z".parse().unwrap();
     vec![

@@ -92,6 +92,16 @@ static OWN: &[Key] = &[
          them. `none`, or a map of these keys.",
     )
     .example("{keep: 1w, size: 100MiB}"),
+    Key::new("targets", crate::alarm::keys::TARGETS, "Where alarms go: under names of their own, each a map of one of `webhook`, \
+        `command`, `mail`, `beat`, `report` and `ping`, with what belongs to it. See ALARMS in rotad(8).")
+        .example("{dba: {mail: dba@example.com}}"),
+    Key::new("notify", crate::alarm::keys::NOTIFY, "What is told of jobs that do not say it themselves, and where: a list of rules, each a \
+        map of these keys; or `none`.")
+        .default("none")
+        .example("[{on: [failure, recovery], to: {mail: dba@example.com}}]"),
+    Key::new("sendmail", PATH, "The program that sends mail: called as `sendmail -i -- ADDRESS`, as `jobs_user`.")
+        .default("/usr/sbin/sendmail")
+        .example("/usr/bin/msmtp"),
 ];
 
 static API: &[Group] = &[Group {

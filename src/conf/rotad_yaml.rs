@@ -2,9 +2,11 @@
 
 #![expect(clippy::result_large_err, reason = "a finding is made once per broken file, never in a loop that counts")]
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::fcntl::{OFlag, open};
@@ -19,7 +21,8 @@ use super::standing::Standing;
 use super::trust::{Distrust, Trust, What, walk};
 use super::units;
 use super::yaml::key::below;
-use super::yaml::{self, Field, Kind, Node, Reader};
+use super::yaml::{self, Field, Fields, Kind, Node, Reader};
+use crate::alarm::read;
 use crate::job::{Finding, LogTarget, user_name};
 
 /// Longest `stop_timeout`.
@@ -94,11 +97,6 @@ pub(super) fn read(file: &str, text: &str, standing: &Standing) -> Result<(Confi
     }
     let r = &mut reader;
     let fields = r.fields("rotad.yaml", &root, KEYS);
-    let set = |place: &mut PathBuf, value: Option<PathBuf>| {
-        if let Some(value) = value {
-            *place = value;
-        }
-    };
     set(&mut config.conf_d, absolute(r, fields.get("conf_d")));
     set(&mut config.state_dir, absolute(r, fields.get("state_dir")));
     set(&mut config.socket, r.read(fields.get("socket"), socket));
@@ -126,6 +124,7 @@ pub(super) fn read(file: &str, text: &str, standing: &Standing) -> Result<(Confi
     if let Some(field) = fields.get("log") {
         log(r, &mut config, field);
     }
+    alarms(r, &mut config, &fields);
     config.crond = keys::crond().any(|key| fields.get(key).is_some()).then(|| Crond {
         ip: crond::text(r, fields.get("ip")),
         bk_cloud_id: crond::number(r, fields.get("bk_cloud_id")),
@@ -142,6 +141,35 @@ pub(super) fn read(file: &str, text: &str, standing: &Standing) -> Result<(Confi
     users(r, &mut config, standing, fields.get("jobs_user"), &root);
     let findings = reader.end()?;
     Ok((config, findings))
+}
+
+/// `targets`, `notify` and `sendmail`.
+fn alarms(r: &mut Reader<'_>, config: &mut Config, fields: &Fields<'_>) {
+    let alarms = &mut config.alarms;
+    set(&mut alarms.sendmail, absolute(r, fields.get("sendmail")));
+    alarms.targets = read::targets(r, fields.get("targets"));
+    let Some(field) = fields.get("notify") else { return };
+    let notify = read::notify(r, Some(field), "all jobs").unwrap_or_default();
+    let unknown: BTreeSet<&str> = notify.names().filter(|name| !alarms.targets.contains_key(*name)).collect();
+    for name in unknown {
+        // One that is broken has been told.
+        let written = fields.get("targets").is_some_and(|targets| has(targets.node, name));
+        if !written {
+            let message = format!("'notify' names '{}', which is none of 'targets'", yaml::shown(name));
+            r.tell(Finding::error("unknown-target", r.file(), message), field.node.id);
+        }
+    }
+    alarms.notify = Arc::new(notify);
+}
+
+fn has(node: &Node, key: &str) -> bool {
+    matches!(&node.kind, Kind::Map(map) if map.iter().any(|(known, ..)| known == key))
+}
+
+fn set(place: &mut PathBuf, value: Option<PathBuf>) {
+    if let Some(value) = value {
+        *place = value;
+    }
 }
 
 /// What the users say together.

@@ -34,6 +34,7 @@ impl Engine {
                 run.iter_mut().for_each(|run| self.count_output(run));
                 drop(reply.send(run));
             }
+            Request::Why(name, reply) => drop(reply.send(Ok(self.state.known(&name)))),
             Request::Files(reply) => drop(reply.send(Ok(self.state.show_files()))),
             Request::Start { name, by, reply } => {
                 let decided = self.state.start(&name, &by, self.now());
@@ -80,10 +81,12 @@ impl Engine {
 
     /// Of a run that goes on, only the capture knows how much it has printed.
     fn count_output(&self, view: &mut RunView) {
-        if view.state != "over"
-            && let Some(run) = RunId::parse(&view.run)
-        {
-            (view.output_bytes, view.output_dropped) = self.capture.tails().counts(run);
+        let (tails, of) = (self.capture.tails(), RunId::parse(&view.run));
+        let attempts =
+            of.filter(|_| !matches!(view.state.as_str(), "over" | "retrying")).map(|of| tails.attempts_of(of));
+        let is_it = |run: &RunId| tails.attempt(*run).is_some_and(|(_, attempt)| attempt == view.attempt);
+        if let Some(run) = attempts.and_then(|attempts| attempts.into_iter().find(is_it)) {
+            (view.output_bytes, view.output_dropped) = tails.counts(run);
         }
     }
 }

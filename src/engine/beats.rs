@@ -85,7 +85,13 @@ impl Engine {
         }
         for fact in facts {
             match fact {
-                Fact::Over(record) => self.beat_failed(record),
+                // What is attempted again has not failed yet.
+                Fact::Over(record) if record.next.is_none() => self.beat_failed(record),
+                Fact::RetryDropped { of, .. } => {
+                    if let Some(record) = self.state.last_attempt(*of).cloned() {
+                        self.beat_failed(&record);
+                    }
+                }
                 Fact::Verdict { job, fate: Fate::Skipped(Rule::Overlap), .. } => self.beat_skipped(job),
                 _ => {}
             }
@@ -128,6 +134,9 @@ impl Engine {
 
     /// A try of a beat has ended.
     pub(super) fn hear_report(&mut self, report: &Report) {
+        if self.hear_alarm_report(report) {
+            return;
+        }
         let Some(beats) = &mut self.beating.beats else { return };
         let told = beats.reported(report);
         if let Some(reply) = self.beating.asked.remove(&report.id) {
@@ -143,7 +152,8 @@ impl Engine {
 
     /// The daemon in a few numbers, beats among them.
     pub(super) fn show_status(&self) -> StatusView {
-        StatusView { beats: self.beating.view(), ..self.state.show_status() }
+        let (history, beats, alarms) = (Some(self.history.status()), self.beating.view(), self.alarming.views());
+        StatusView { history, beats, alarms, ..self.state.show_status() }
     }
 
     fn beat_failed(&mut self, record: &Record) {
@@ -166,7 +176,7 @@ impl Engine {
         }
     }
 
-    fn order_beat(&mut self, beat: Result<Errand, Unfit>) -> Option<ErrandId> {
+    pub(super) fn order_beat(&mut self, beat: Result<Errand, Unfit>) -> Option<ErrandId> {
         let now = self.now();
         let ordered = beat.map(|errand| self.state.order(errand, now));
         let beats = self.beating.beats.as_mut()?;

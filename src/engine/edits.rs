@@ -41,6 +41,8 @@ struct Pending {
     name: JobName,
     /// Whoever says what the job is to be ends its pause.
     unpauses: bool,
+    /// What was asked for, and by whom.
+    what: (&'static str, String),
     reply: Reply<Edited>,
 }
 
@@ -75,8 +77,9 @@ impl Engine {
             return Ok(());
         }
         let unpauses = !matches!(edit.change, Change::Disable(_) | Change::Reschedule(..));
+        let what = (word(&edit.change), edit.by.clone());
         let token = self.next_token();
-        self.edits.0.insert(token, Pending { name, unpauses, reply });
+        self.edits.0.insert(token, Pending { name, unpauses, what, reply });
         self.commands.send(Command::Edit(token, edit));
         Ok(())
     }
@@ -92,7 +95,10 @@ impl Engine {
     /// Answers edits; `had` are the numbers that the jobs had before.
     pub(super) fn take_edited(&mut self, edited: Vec<Answer>, had: BTreeMap<u64, u64>) -> Result<(), Broken> {
         for (token, result) in edited {
-            let Some(Pending { name, unpauses, reply }) = self.edits.0.remove(&token) else { continue };
+            let Some(Pending { name, unpauses, what, reply }) = self.edits.0.remove(&token) else { continue };
+            if result.is_ok() {
+                self.record_edit(&name, what.0, &what.1);
+            }
             if result.is_ok() && unpauses {
                 self.unpause(&name)?;
             }
@@ -126,5 +132,16 @@ impl Engine {
     fn unpause(&mut self, name: &JobName) -> Result<(), Broken> {
         let effects = self.state.unpause(name, self.now());
         self.perform(effects)
+    }
+}
+
+/// The stable word for a change.
+fn word(change: &Change) -> &'static str {
+    match change {
+        Change::Define(_) | Change::Write { .. } => "defined",
+        Change::Delete(_) => "deleted",
+        Change::Disable(_) => "disabled",
+        Change::Resume(_) => "enabled",
+        Change::Reschedule(..) => "rescheduled",
     }
 }

@@ -12,6 +12,7 @@
 //! own and speaks by messages. A panic ends the process at once; the warden keeps the runs and starts another engine, which
 //! takes over from what the warden has.
 
+mod alarms;
 mod ask;
 mod beats;
 mod boot;
@@ -27,6 +28,7 @@ mod opener;
 mod outbox;
 mod perform;
 mod ready;
+mod record;
 mod request;
 mod status;
 mod take;
@@ -51,8 +53,10 @@ pub use request::{
 };
 pub use tell::outcome_words;
 pub use view::{
-    BeatsView, ExplanationView, FileView, JobView, JournalView, Outcome, RunView, StatusView, Verdict, VerdictView,
+    BeatsView, ExplanationView, FileView, JobView, JournalView, Outcome, RunInFull, RunView, StatusView, TargetView,
+    Verdict, VerdictView,
 };
+pub use words::span as span_words;
 
 /// Threads that may wait for slow disks at once.
 const SLOW_THREADS: usize = 32;

@@ -46,7 +46,9 @@ impl Engine {
             facts.iter().for_each(|fact| self.tallies.hear(fact, &self.state));
             self.note(&facts);
             self.keep(&facts);
+            self.record(&facts);
             self.beat_facts(&facts);
+            self.alarm_facts(&facts);
             tell::tell(facts, &self.state, self.now().wall);
         }
         Ok(())
@@ -57,12 +59,15 @@ impl Engine {
         for fact in facts {
             match fact {
                 Fact::Started { job, ticket: Ticket { run, .. }, .. } | Fact::Adopted { job, run } => {
-                    let view = self.state.show_run(*run).ok();
+                    let run = self.state.attempt(*run).map_or(*run, |(of, _)| of);
+                    let view = self.state.show_run(run).ok();
                     let (slot, since) = view.map_or((None, None), |view| (view.slot, view.started));
                     let since = since.unwrap_or_else(|| self.now().wall);
-                    self.ledger.enter(Entry { run: *run, job: job.clone(), slot, since });
+                    self.ledger.enter(Entry { run, job: job.clone(), slot, since });
                 }
-                Fact::Over(record) => self.ledger.strike(record.ticket.run),
+                // A run that waits for its next attempt is lost with the warden, too.
+                Fact::Over(record) if record.next.is_none() => self.ledger.strike(record.ticket.of),
+                Fact::RetryDropped { of, .. } => self.ledger.strike(*of),
                 _ => {}
             }
         }
@@ -75,7 +80,7 @@ impl Engine {
                 && !record.outcome.success()
                 && record.log.unwrap_or(self.config.log.target) == LogTarget::File
             {
-                self.capture.note(record.ticket.run, tell::outcome_words(&record.outcome));
+                self.capture.note(record.ticket.run, tell::note(record, self.now().wall));
             }
         }
     }

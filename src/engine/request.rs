@@ -10,6 +10,7 @@ use super::view::{FileView, JobView, RunView, StatusView};
 use crate::job::Job;
 use crate::job::JobName;
 use crate::metrics::Reading;
+use crate::why::Known;
 use crate::wire::RunId;
 
 /// A question or a wish, with the place for its answer.
@@ -23,6 +24,8 @@ pub enum Request {
     Job(JobName, Reply<JobView>),
     /// One run, going on or remembered.
     Run(RunId, Reply<RunView>),
+    /// What is known of a job, for whoever asks why. A name that no job has is no error.
+    Why(JobName, Reply<Known>),
     /// Files with findings.
     Files(Reply<Vec<FileView>>),
     /// Run a job now, by its overlap rule. `by` says who asks. Answers once the run has its id; the caller finds its output
@@ -35,7 +38,7 @@ pub enum Request {
         /// The new run.
         reply: Reply<RunId>,
     },
-    /// Stop every run of a job, and drop what waits in its queue. Answers with the runs that are being stopped.
+    /// Stop every run of a job, and drop what waits: in its queue, and for another attempt. Answers with the runs that end.
     StopJob(JobName, Reply<Vec<RunId>>),
     /// Stop one run.
     StopRun(RunId, Reply<Vec<RunId>>),

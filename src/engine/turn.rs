@@ -11,6 +11,7 @@ use jiff::tz::TimeZone;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 
+use super::alarms::Alarming;
 use super::beats::Beating;
 use super::boot::Boot;
 use super::core::{Event, Now, Setting, State};
@@ -21,12 +22,14 @@ use super::keep::Keeper;
 use super::ledger::{Cut, Ledger};
 use super::opener::{Ask, Asked, WardenOpener};
 use super::outbox::Outbox;
+use super::record::{Pasts, Recorder};
 use super::request::Request;
 use super::status::Status;
 use super::timer::Alarm;
 use super::{Broken, ready};
 use crate::api;
 use crate::conf::{self, Command, Commands, Config, Opened, Policy, Trust, Update};
+use crate::history::History;
 use crate::metrics::Tallies;
 use crate::run::{Capture, CaptureEvent};
 use crate::wire::{Link, Received, RunId, ToEngine, ToWarden};
@@ -62,7 +65,10 @@ pub struct Engine {
     /// Where the TCP port goes, should the warden get it later.
     ports: mpsc::UnboundedSender<OwnedFd>,
     pub(super) beating: Beating,
+    pub(super) alarming: Alarming,
     pub(super) keeper: Keeper,
+    pub(super) history: History,
+    pub(super) recorder: Recorder,
     /// What monitors want counted.
     pub(super) tallies: Tallies,
     status: Status,
@@ -93,6 +99,7 @@ struct Inbox {
     requests: mpsc::Receiver<Request>,
     asks: mpsc::UnboundedReceiver<Ask>,
     prepared: mpsc::UnboundedReceiver<Event>,
+    pasts: mpsc::UnboundedReceiver<Option<Pasts>>,
 }
 
 /// What a turn begins with.
@@ -104,6 +111,7 @@ enum Happened {
     Asked(Box<Request>),
     Open(Ask),
     Prepared(Event),
+    Pasts(Option<Pasts>),
     Time,
 }
 
@@ -126,7 +134,10 @@ impl Engine {
         let (commands, _) = conf::watch(opener.clone(), policy, updates).map_err(started("watching conf.d"))?;
         let (ports, ports_in) = mpsc::unbounded_channel();
         port.into_iter().for_each(|port| drop(ports.send(port)));
-        if let Err(error) = api::serve(listener, ports_in, &config, requests, capture.tails()) {
+        let (known, pasts_in) = mpsc::unbounded_channel();
+        let ready = Box::new(move |tallies| known.send(tallies).unwrap_or_default());
+        let history = History::start(&config.state_dir, config.history.as_ref(), ready);
+        if let Err(error) = api::serve(listener, ports_in, &config, requests, capture.tails(), history.clone()) {
             // Jobs run without it (G102).
             tracing::error!(code = "endpoint", "the HTTP endpoint does not run: {error}");
         }
@@ -155,6 +166,7 @@ impl Engine {
             opener,
             trust,
             listening: Listening::new(prepared.clone()),
+            alarming: Alarming::new(&config),
             beating: Beating::new(config.crond.as_ref(), welcome.started, now(began)),
             prepared,
             reloads: BTreeMap::new(),
@@ -162,6 +174,8 @@ impl Engine {
             quit: None,
             commands,
             keeper,
+            recorder: Recorder::new(history.tail()),
+            history,
             tallies: Tallies::default(),
             ports,
             status: Status::default(),
@@ -176,6 +190,7 @@ impl Engine {
                 requests: requests_in,
                 asks: asks_in,
                 prepared: prepared_in,
+                pasts: pasts_in,
             },
             early: Vec::new(),
             boot: boot.is_fresh().then_some(boot),
@@ -193,6 +208,7 @@ impl Engine {
         }
         engine.capture.adopted();
         engine.check_beat_program();
+        engine.record_start();
         Ok(engine)
     }
 
@@ -207,16 +223,22 @@ impl Engine {
                 Happened::Asked(request) => self.hear_request(*request)?,
                 Happened::Open(ask) => self.pass_on(ask)?,
                 Happened::Prepared(event) => self.step(event)?,
+                Happened::Pasts(pasts) => self.take_pasts(pasts),
                 Happened::Time => true,
             };
             if !goes_on {
                 // All is over, or another engine takes over: whoever outlives its warden does so only up to here.
                 self.outbox.flush().map_err(Broken::Link)?;
                 self.ledger.close();
+                if self.stopping {
+                    self.alarming.finish();
+                }
+                self.close_history();
                 return Ok(());
             }
             self.step(Event::Wake)?;
             self.pass_beats();
+            self.pass_alarms();
             self.outbox.flush().map_err(Broken::Link)?;
             self.settle()?;
         }
@@ -224,7 +246,7 @@ impl Engine {
 
     /// Waits for the first thing that happens. Nothing here wakes an idle engine.
     async fn wait(&mut self) -> Happened {
-        let mono = self.state.next_mono().into_iter().chain(self.beating.due()).min();
+        let mono = self.state.next_mono().into_iter().chain(self.beating.due()).chain(self.alarming.due()).min();
         let mono = mono.map(|mono| self.began + mono);
         let until = mono.into_iter().chain(self.status.due()).chain(self.quit).min();
         let sleep = async {
@@ -245,6 +267,7 @@ impl Engine {
             Some(request) = self.inbox.requests.recv(), if self.early.len() < EARLY => Happened::Asked(Box::new(request)),
             Some(ask) = self.inbox.asks.recv() => Happened::Open(ask),
             Some(event) = self.inbox.prepared.recv() => Happened::Prepared(event),
+            Some(pasts) = self.inbox.pasts.recv() => Happened::Pasts(pasts),
             () = self.alarm.wait() => Happened::Time,
             () = sleep => Happened::Time,
         }
@@ -326,7 +349,7 @@ impl Engine {
 
     /// What waits, by queue.
     pub(super) fn queues(&self, errands: u64) -> Vec<(&'static str, u64)> {
-        let Inbox { updates, capture, requests, asks, prepared } = &self.inbox;
+        let Inbox { updates, capture, requests, asks, prepared, .. } = &self.inbox;
         vec![
             ("errands", errands),
             ("requests", (requests.len() + self.early.len()) as u64),
@@ -334,6 +357,7 @@ impl Engine {
             ("output", capture.len() as u64),
             ("files", (asks.len() + prepared.len()) as u64),
             ("warden", self.outbox.len() as u64),
+            ("history", self.history.status().waiting as u64),
         ]
     }
 

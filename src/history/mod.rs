@@ -199,6 +199,11 @@ impl History {
         self.ask(|conn| query::entries(conn, filter))
     }
 
+    /// The last run of each of these jobs, of those that have one. Without tails.
+    pub fn last_runs(&self, jobs: &[JobName]) -> Result<BTreeMap<JobName, RunRow>, Unanswered> {
+        self.ask(|conn| query::last_runs(conn, jobs))
+    }
+
     /// All attempts of a run, first to last, with their tails. `id` may be that of any of them. Empty: nothing is known of it.
     pub fn run(&self, id: RunId) -> Result<Vec<AttemptRow>, Unanswered> {
         self.ask(|conn| query::run(conn, id))

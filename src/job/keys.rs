@@ -25,6 +25,7 @@ pub static KEYS: &[Group] = &[
     Group { title: "How long it may take, and how it ends", keys: HOW_LONG },
     Group { title: "What it may use", keys: WHAT_IT_MAY_USE },
     Group { title: "Where its lines go", keys: LINES },
+    Group { title: "Who is told of it", keys: TOLD },
 ];
 
 static WHAT_IT_IS: &[Key] = &[
@@ -280,3 +281,11 @@ static LINES: &[Key] = &[Key::new(
 )
 .otherwise("what `log` of rotad.yaml(5) says")
 .example("file")];
+
+static TOLD: &[Key] = &[Key::new(
+    "notify",
+    crate::alarm::keys::NOTIFY,
+    "Who is told of what happens to it: a list of rules, each a map of these keys, or `none`. See ALARMS in rotad(8).",
+)
+.otherwise("`notify` of rotad.yaml(5)")
+.example("[{on: [failure, recovery], to: ops}, {on: silent, within: 26h, to: pager}]")];

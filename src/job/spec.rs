@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{After, CatchUp, JobName, Retries};
+use crate::alarm::Notify;
 use crate::schedule::Schedule;
 
 /// A definition: what to run, and when. Immutable; a run keeps the one it started with.
@@ -65,6 +66,8 @@ pub struct Job {
     pub log: Option<LogTarget>,
     /// Free text for people and filters.
     pub labels: BTreeMap<String, String>,
+    /// Who is told of what; absent: as rotad.yaml has it.
+    pub notify: Option<Arc<Notify>>,
 }
 
 impl Job {

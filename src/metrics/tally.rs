@@ -54,6 +54,8 @@ pub struct Tally {
 pub struct Tallies {
     sums: Sums,
     jobs: BTreeMap<JobName, Tally>,
+    /// Runs that wait for their next attempt, each with how the last one ended.
+    retrying: BTreeMap<RunId, &'static str>,
 }
 
 /// What a tally must ask about what a fact names.
@@ -67,7 +69,7 @@ pub trait Known {
 impl Default for Tallies {
     fn default() -> Self {
         let sums = Sums { lateness: Histogram::new(LATENESS), ..Sums::default() };
-        Self { sums, jobs: BTreeMap::new() }
+        Self { sums, jobs: BTreeMap::new(), retrying: BTreeMap::new() }
     }
 }
 
@@ -93,6 +95,11 @@ impl Tallies {
                 }
             }
             Fact::Over(record) => self.over(record, known),
+            Fact::RetryDropped { job, of, .. } => {
+                if let Some(word) = self.retrying.remove(of) {
+                    self.count(job, word, known);
+                }
+            }
             Fact::Retired(job) => drop(self.jobs.remove(job)),
             _ => {}
         }
@@ -100,13 +107,24 @@ impl Tallies {
 
     /// A run ended with an earlier warden, and nobody knows how.
     pub fn lost(&mut self, job: &JobName, known: &impl Known) {
-        self.sums.runs.add("lost", 1);
-        self.job(job, known, |tally| tally.runs.add("lost", 1));
+        self.count(job, "lost", known);
+    }
+
+    fn count(&mut self, job: &JobName, word: &'static str, known: &impl Known) {
+        self.sums.runs.add(word, 1);
+        self.job(job, known, |tally| tally.runs.add(word, 1));
     }
 
     fn over(&mut self, record: &Record, known: &impl Known) {
         let word = outcome_word(&record.outcome);
-        self.sums.runs.add(word, 1);
+        // A run counts once, by its last attempt.
+        match record.next {
+            Some(_) => drop(self.retrying.insert(record.ticket.of, word)),
+            None => {
+                self.retrying.remove(&record.ticket.of);
+                self.count(&record.job, word, known);
+            }
+        }
         let took = record.led.map(|(_, began, ended)| ended.at.duration_since(began).max(SignedDuration::ZERO));
         if let Some(took) = took {
             let durations = &mut self.sums.durations;
@@ -117,7 +135,6 @@ impl Tallies {
             durations[at].1.add(took.as_secs_f64());
         }
         self.job(&record.job, known, |tally| {
-            tally.runs.add(word, 1);
             tally.last_duration = took.or(tally.last_duration);
             if record.outcome.success() {
                 tally.last_success = Some(record.led.map_or(record.booked, |(_, _, ended)| ended.at));
@@ -150,7 +167,7 @@ mod tests {
 
     use super::*;
     use crate::engine::Outcome;
-    use crate::engine::core::{Rule, Ticket, Trigger};
+    use crate::engine::core::{Dropped, Rule, Ticket, Trigger};
     use crate::wire::{Ended, Exit};
 
     /// Jobs that are there, and the instant at which every program started.
@@ -185,20 +202,30 @@ mod tests {
     fn over(job: &str, took: Option<(i64, i64)>, outcome: Outcome) -> Fact {
         let exit = Exit::Code(0);
         let ended = |end| Ended { exit, at: at(end), user: Duration::ZERO, system: Duration::ZERO, max_rss: 0 };
-        Fact::Over(Record {
-            job: name(job),
-            ticket: ticket(None),
-            led: took.map(|(began, end)| (7, at(began), ended(end))),
-            log: None,
-            outcome,
-            booked: at(1_000),
-            volume: Default::default(),
-            left: 0,
-        })
+        let led = took.map(|(began, end)| (7, at(began), ended(end)));
+        Fact::Over(Record { led, ..Record::blank(name(job), ticket(None), outcome, at(1_000)) })
     }
 
     fn success() -> Outcome {
         Outcome::Exited { exit: Exit::Code(0), success: true }
+    }
+
+    #[test]
+    fn d72_a_run_counts_once_however_many_attempts_it_took() {
+        let (mut tallies, known) = (Tallies::default(), There(vec![name("a")], at(0)));
+        let failed = |next| match over("a", None, Outcome::Exited { exit: Exit::Code(1), success: false }) {
+            Fact::Over(record) => Fact::Over(Record { next, ..record }),
+            other => other,
+        };
+        let counts = |tallies: &Tallies| ["success", "failure"].map(|word| tallies.of(&name("a")).runs.of(word));
+        for fact in [failed(Some(at(9))), failed(Some(at(9))), over("a", None, success())] {
+            tallies.hear(&fact, &known);
+        }
+        assert_eq!(counts(&tallies), [1, 0]);
+        tallies.hear(&failed(Some(at(9))), &known);
+        assert_eq!(counts(&tallies), [1, 0]);
+        tallies.hear(&Fact::RetryDropped { job: name("a"), of: RunId(1), why: Dropped::Superseded }, &known);
+        assert_eq!(counts(&tallies), [1, 1]);
     }
 
     #[test]

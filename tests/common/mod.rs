@@ -169,6 +169,23 @@ impl Daemon {
         Setup::new(config).start()
     }
 
+    /// Starts a daemon anew in the directory of one that has ended.
+    pub fn again(mut self) -> Daemon {
+        let at = |name: &str| self.dir.path().join(name);
+        let mut errors = fs::OpenOptions::new();
+        let child = Command::new(env!("CARGO_BIN_EXE_rotad"))
+            .arg("-c")
+            .arg(at("rotad.yaml"))
+            .env_remove("NOTIFY_SOCKET")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(errors.append(true).open(at("stderr")).unwrap())
+            .spawn()
+            .unwrap();
+        self.child = child;
+        self
+    }
+
     /// Waits until the daemon answers and its first snapshot is armed.
     pub fn ready(&self) {
         until("the daemon answers", || self.rota(&["status", "--json"]).status.success().then_some(()));

@@ -6,14 +6,17 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
+use rotad::conf::HistoryConfig;
+use rotad::engine::core::{Ticket, Trigger};
 use rotad::engine::{Change, Condition, Edit, Edited, Entry, Readiness, Text};
 use rotad::engine::{FileView, JobView, Outcome, Refusal, Request, RunView, StatusView, Verdict, VerdictView};
+use rotad::history::{AttemptRow, History, Row, SlotRow, SlotVerdict};
 use rotad::job::{Finding, JobName, OnOverlap, Place};
 use rotad::sink::Tails;
 use rotad::wire::{Exit, RunId};
@@ -38,6 +41,7 @@ pub struct Daemon {
     pub socket: PathBuf,
     pub world: Arc<Mutex<World>>,
     pub tails: Tails,
+    pub history: History,
     _directory: tempfile::TempDir,
 }
 
@@ -48,6 +52,11 @@ pub fn name(text: &str) -> JobName {
 pub fn run_view(id: RunId, job: &JobName) -> RunView {
     RunView {
         run: id.to_string(),
+        attempt: 1,
+        attempts: 1,
+        trigger: "request".into(),
+        by: "uid 0".into(),
+        next_attempt: None,
         job: job.clone(),
         slot: None,
         state: "running".into(),
@@ -92,6 +101,7 @@ fn job(text: &str) -> JobView {
         user: "nobody".into(),
         on_overlap: OnOverlap::Skip,
         running: Vec::new(),
+        retrying: Vec::new(),
         last: None,
         verdicts: Vec::new(),
         labels: BTreeMap::new(),
@@ -161,13 +171,16 @@ impl World {
             paused: 0,
             disabled: 1,
             running: 1,
+            retrying: 0,
             broken_files: self.files.len(),
             warnings: 2,
             next: self.jobs[0].next.map(|at| (self.jobs[0].name.clone(), at)),
             outcomes: BTreeMap::from([("ok".into(), 140), ("failed".into(), 2)]),
             output_dropped: 0,
             watch: "inotify".into(),
+            history: None,
             beats: None,
+            alarms: Vec::new(),
             stopping: false,
         }
     }
@@ -176,6 +189,28 @@ impl World {
         let hint = Some("rota list".into());
         let refusal = || Refusal { code: "no-such-job".into(), message: format!("there is no job '{name}'"), hint };
         self.jobs.iter().find(|job| job.name == *name).cloned().ok_or_else(refusal)
+    }
+
+    fn known(&self, name: &JobName) -> rotad::why::Known {
+        let job = self.jobs.iter().find(|job| job.name == *name);
+        rotad::why::Known {
+            name: name.clone(),
+            armed: job.map(|job| rotad::why::Standing {
+                job: entries()[0].job.clone(),
+                since: Timestamp::UNIX_EPOCH,
+                anchor: Timestamp::UNIX_EPOCH,
+                next: job.next,
+            }),
+            broken: None,
+            pause: None,
+            hold: None,
+            running: Vec::new(),
+            waiting: Vec::new(),
+            verdicts: Vec::new(),
+            decided: Timestamp::now(),
+            started: Timestamp::now(),
+            stopping: false,
+        }
     }
 
     fn run(&self, run: RunId) -> Result<RunView, Refusal> {
@@ -201,6 +236,7 @@ impl World {
             Request::Status(reply) | Request::Reload(reply) => drop(reply.send(Ok(self.status()))),
             Request::Jobs(reply) => drop(reply.send(Ok(self.jobs.clone()))),
             Request::Job(name, reply) => drop(reply.send(self.job(&name))),
+            Request::Why(name, reply) => drop(reply.send(Ok(self.known(&name)))),
             Request::Run(run, reply) => drop(reply.send(self.run(run))),
             Request::Files(reply) => drop(reply.send(Ok(self.files.clone()))),
             Request::Start { name, by, reply } => drop(reply.send(self.start(&name, by))),
@@ -247,6 +283,30 @@ impl World {
     }
 }
 
+/// What happened to the job `backup`: a run of two attempts, a missed slot.
+fn history(directory: &Path) -> History {
+    let history = History::start(directory, Some(&HistoryConfig::default()), Box::new(|_| ()));
+    let (job, now) = (name("backup"), Timestamp::now());
+    let ticket = Ticket::first(RunId(5), Some(now - SignedDuration::from_hours(29)), Trigger::Schedule, String::new());
+    let row = |ticket: &Ticket, code, hours| {
+        let ended = now - SignedDuration::from_hours(hours);
+        let started = Some(ended - SignedDuration::from_secs(9));
+        let tail = b"one\ntwo\x1b[2J\n".to_vec();
+        Box::new(AttemptRow { started, tail, ..AttemptRow::of(job.clone(), ticket, 255, exited(code), ended) })
+    };
+    let again = Some(now - SignedDuration::from_hours(28));
+    history.note(Row::Attempt(Box::new(AttemptRow { next_attempt: again, ..*row(&ticket, 3, 29) })));
+    history.note(Row::Attempt(row(&ticket.again(RunId(6)), 0, 28)));
+    let missed = SlotVerdict::Missed("down".into());
+    history.note(Row::Slot(SlotRow::one(job, now - SignedDuration::from_hours(5), missed, now)));
+    until("the history has all of it", || {
+        history
+            .entries(&rotad::history::Filter { limit: 9, ..Default::default() })
+            .is_ok_and(|page| page.rows.len() == 2)
+    });
+    history
+}
+
 impl Daemon {
     pub fn start() -> Daemon {
         let directory = tempfile::tempdir().unwrap();
@@ -256,7 +316,8 @@ impl Daemon {
         let tails = Tails::default();
         let (_, ports) = mpsc::unbounded_channel();
         let config = rotad::conf::Config::first_look().unwrap();
-        rotad::api::serve(OwnedFd::from(listener), ports, &config, requests, tails.clone()).unwrap();
+        let history = history(directory.path());
+        rotad::api::serve(OwnedFd::from(listener), ports, &config, requests, tails.clone(), history.clone()).unwrap();
         let world = Arc::new(Mutex::new(world()));
         let answering = Arc::clone(&world);
         std::thread::spawn(move || {
@@ -264,7 +325,7 @@ impl Daemon {
                 answering.lock().unwrap().answer(request);
             }
         });
-        Daemon { socket, world, tails, _directory: directory }
+        Daemon { socket, world, tails, history, _directory: directory }
     }
 
     pub fn connect(&self) -> UnixStream {

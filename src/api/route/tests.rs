@@ -48,7 +48,7 @@ fn calls_that_are_understood() {
         ),
         ("GET", format!("/runs/{run}"), Call::Run(run)),
         ("POST", format!("/runs/{run}/stop"), Call::StopRun(run)),
-        ("GET", format!("/runs/{run}/output"), Call::RunOutput { run, follow: false, lines: None }),
+        ("GET", format!("/runs/{run}/output"), Call::RunOutput { run, follow: false, lines: None, from: None }),
         ("PUT", "/jobs/a".into(), edit(Change::Write { name: name("a"), text: String::new() }, true)),
         ("DELETE", "/jobs/a?permanent=0".into(), edit(Change::Delete(name("a")), false)),
         ("GET", "/jobs/a/file".into(), Call::Text(name("a"))),

@@ -8,9 +8,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::clock::Now;
-use super::life::{DRAIN_LIMIT, Ladder, Leader, Life, Output, Run, Tail, Volume};
+use super::life::{DRAIN_LIMIT, Ladder, Leader, Life, Output, Run, Tail, outcome};
 use super::mark::{Context, Stop, Terms, Ticket, Trigger};
 use super::past::{Fate, Record};
+use super::retry::ends_the_run;
 use super::{Fact, State};
 use crate::engine::ledger;
 use crate::engine::view::Outcome;
@@ -26,16 +27,19 @@ impl State {
             self.tell(Fact::Strange(id));
         }
         let Some(context) = context.or_else(|| strange(id)) else { return };
-        let Context { job, ticket, terms, stop, waiting, retry: _ } = context;
-        self.last_run = self.last_run.max(id).max(waiting.iter().map(|waiting| waiting.run).max().unwrap_or(id));
-        for slot in std::iter::once(&ticket).chain(&waiting).filter_map(|ticket| ticket.slot) {
-            if !self.watched.holds(slot) {
-                self.jobs.inherit(&job, slot);
-                self.watched.add_stray(slot, now);
-            }
-            if slot == self.setting.started {
-                self.booted_jobs.insert(job.clone());
-            }
+        let told = context.told.then(|| told(&context, &adopt.state, now)).flatten();
+        let whole = told.is_some().then(|| context.clone());
+        let Context { job, ticket, terms, stop, waiting, retry, .. } = context;
+        let coming = waiting.iter().chain(retry.iter().map(|(next, _)| next)).map(|ticket| ticket.run);
+        self.last_run = self.last_run.max(id).max(coming.max().unwrap_or(id));
+        for ticket in std::iter::once(&ticket).chain(&waiting) {
+            self.inherit_slot(&job, ticket, now);
+        }
+        self.has_started(&ticket);
+        if let (Some(record), Some(context)) = (told, whole) {
+            self.take_waiting(&job, waiting);
+            self.forget_started_tickets(&job);
+            return self.adopt_told(context, record, now);
         }
         let state = match (&adopt.state, stop) {
             (AdoptState::Starting | AdoptState::NotStarted(_), stop) => {
@@ -57,19 +61,38 @@ impl State {
         let going = self.going.entry(job.clone()).or_default();
         going.runs.push(id);
         going.runs.sort_unstable();
-        // Of several runs, the one that was told last knows most.
-        let newest = |tickets: &mut dyn Iterator<Item = &Ticket>| tickets.map(|ticket| ticket.run).max();
-        if newest(&mut waiting.iter()) > newest(&mut going.waiting.iter()) {
-            going.waiting = waiting.into();
-        }
+        self.take_waiting(&job, waiting);
         let signal = terms.stop_signal;
-        self.runs.insert(id, Run { job: job.clone(), ticket, terms, state, output: Output::Open });
+        let last = stop.is_some_and(|stop| ends_the_run(stop.why));
+        self.runs.insert(id, Run { job: job.clone(), ticket, terms, last, state, output: Output::Open });
         self.forget_started_tickets(&job);
         self.tell(Fact::Adopted { job, run: id });
         match adopt.state {
             AdoptState::Running { .. } if stop.is_some() => self.ask_to_end(id, signal),
             AdoptState::NotStarted(failure) => self.not_started(id, failure, now),
             _ => {}
+        }
+    }
+
+    /// What waits for a run of the engine before.
+    fn take_waiting(&mut self, job: &JobName, waiting: Vec<Ticket>) {
+        let going = self.going.entry(job.clone()).or_default();
+        // Of several runs, the one that was told last knows most.
+        let newest = |tickets: &mut dyn Iterator<Item = &Ticket>| tickets.map(|ticket| ticket.run).max();
+        if newest(&mut waiting.iter()) > newest(&mut going.waiting.iter()) {
+            going.waiting = waiting.into();
+        }
+    }
+
+    /// A slot that the engine before decided is not decided again.
+    pub(super) fn inherit_slot(&mut self, job: &JobName, ticket: &Ticket, now: Now) {
+        let Some(slot) = ticket.slot else { return };
+        if !self.watched.holds(slot) {
+            self.jobs.inherit(job, slot);
+            self.watched.add_stray(slot, now);
+        }
+        if slot == self.setting.started {
+            self.booted_jobs.insert(job.clone());
         }
     }
 
@@ -82,15 +105,17 @@ impl State {
         }
         let trigger = if slot.is_some() { Trigger::Schedule } else { Trigger::Request };
         let ticket = Ticket::first(run, slot, trigger, String::new());
-        let (outcome, booked, volume) = (Outcome::Lost, now.wall, Volume::default());
-        self.remember(Record { job, ticket, led: None, log: None, outcome, booked, volume, left: 0 });
+        self.remember(Record::blank(job.clone(), ticket, Outcome::Lost, now.wall));
+        self.finished(&job, run, false, now);
     }
 
     /// What waited by the word of an older run may have been started already.
     fn forget_started_tickets(&mut self, job: &JobName) {
         if let Some(going) = self.going.get_mut(job) {
-            let started = going.runs.iter().max().copied();
-            going.waiting.retain(|ticket| started.is_none_or(|run| run < ticket.run));
+            // A later attempt has a younger id than what waits for its run.
+            let of = |run: &RunId| self.runs.get(run).map(|run| run.ticket.of);
+            let started = going.runs.iter().filter_map(of).max();
+            going.waiting.retain(|ticket| started.is_none_or(|run| run < ticket.of));
         }
     }
 
@@ -123,6 +148,20 @@ impl State {
     }
 }
 
+/// An attempt that was over and told of, as its record.
+fn told(context: &Context, state: &AdoptState, now: Now) -> Option<Record> {
+    let Context { job, ticket, terms, stop, retry, .. } = context;
+    let (led, outcome) = match *state {
+        AdoptState::Ended { pid, at, ended } => (Some((pid, at, ended)), outcome(terms, &ended, *stop)),
+        AdoptState::NotStarted(failure) => (None, Outcome::CouldNotStart { failure, message: failure.to_string() }),
+        AdoptState::Starting | AdoptState::Running { .. } => return None,
+    };
+    let most = terms.retries.as_deref().map_or(1, |retries| retries.max.saturating_add(1));
+    let next = retry.as_ref().map(|(_, at)| *at);
+    let record = Record::blank(job.clone(), ticket.clone(), outcome, now.wall);
+    Some(Record { led, log: terms.log, hash: terms.hash, next, most, ..record })
+}
+
 /// What is left of a span that began at `since`, by the wall clock; all of it if that is in the future.
 fn rest(span: Duration, since: Timestamp, now: Now) -> Duration {
     let passed = Duration::try_from(now.wall.duration_since(since)).unwrap_or_default();
@@ -146,6 +185,7 @@ fn strange(id: RunId) -> Option<Context> {
         },
         stop: None::<Stop>,
         waiting: Vec::new(),
+        told: false,
         retry: None,
     })
 }

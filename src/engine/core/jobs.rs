@@ -212,6 +212,16 @@ impl Jobs {
 }
 
 impl Entry {
+    /// Slots up to here are none of the definition's.
+    pub fn since(&self) -> Timestamp {
+        self.since
+    }
+
+    /// Where its `@every` counts from, in whole seconds; at the earliest from `base`.
+    pub fn anchor(&self, base: Timestamp) -> Timestamp {
+        self.since.max(base).round(Unit::Second).unwrap_or(base)
+    }
+
     /// What another definition of the job must not decide again, besides watched time.
     fn all_decided(&self) -> Vec<(Timestamp, Timestamp)> {
         self.newest.map_or_else(|| self.decided.clone(), |newest| vec![reach_back(newest)])
@@ -220,7 +230,7 @@ impl Entry {
     /// The first slot strictly after `after` that counts and is not decided. Watched time is leapt over, not counted through.
     fn undecided(&self, after: Timestamp, base: Timestamp, watched: &Watched) -> Option<Timestamp> {
         let schedule = self.job.schedule.as_ref().filter(|schedule| self.job.enable && !schedule.is_reboot())?;
-        let anchor = self.since.max(base).round(Unit::Second).unwrap_or(base);
+        let anchor = self.anchor(base);
         let mut after = after.max(self.since);
         loop {
             let slot = schedule.next(after, anchor)?;

@@ -13,7 +13,7 @@ use crate::job::{Job, JobName, LogTarget, Retries};
 use crate::wire::{MAX_CONTEXT, MAX_MARK, RunId};
 
 /// First byte of both, raised with every change of their shape.
-const SHAPE: u8 = 2;
+const SHAPE: u8 = 3;
 
 /// What has been decided, for the engine that comes after.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,14 +26,20 @@ pub struct Mark {
     pub booted: bool,
     /// The watched stretches, oldest first. Slots after the end of the last one are undecided.
     pub stretches: Vec<Stretch>,
+    /// Attempts to come that no context remembers.
+    pub retries: Vec<(JobName, Again)>,
 }
 
+/// The next attempt of a run, and when it is due.
+pub type Again = (Ticket, Timestamp);
+
 impl Mark {
-    /// As bytes, at most [`MAX_MARK`]: the oldest stretches are left out where they do not fit.
+    /// As bytes, at most [`MAX_MARK`]: the last retries, then the oldest stretches are left out where they do not fit.
     pub fn encode(mut self) -> Vec<u8> {
         loop {
             match encode(&self) {
                 Some(bytes) if bytes.len() <= MAX_MARK => return bytes,
+                _ if !self.retries.is_empty() => drop(self.retries.pop()),
                 _ if self.stretches.len() > 1 => drop(self.stretches.remove(0)),
                 _ => return Vec::new(),
             }
@@ -184,8 +190,10 @@ pub struct Context {
     pub stop: Option<Stop>,
     /// What starts once the job's runs are over, in this order.
     pub waiting: Vec<Ticket>,
-    /// It is over, has been told of, and is attempted again then.
-    pub retry: Option<(Ticket, Timestamp)>,
+    /// It is over, and has been told of.
+    pub told: bool,
+    /// So it is, and the run is attempted again then.
+    pub retry: Option<Again>,
 }
 
 impl Context {

@@ -20,11 +20,13 @@ mod errand_life;
 mod event;
 mod gauge;
 mod inherit;
+mod known;
 mod jobs;
 mod life;
 mod mark;
 mod past;
 mod pause;
+mod retry;
 mod runs;
 mod show;
 mod slots;
@@ -40,8 +42,9 @@ pub use clock::{ClockJump, LATE_LIMIT, Now};
 pub use errand::{Errand, ErrandEnd, ErrandId, Full, Report};
 pub use event::{Effect, Event, Fact, Label};
 pub use life::DRAIN_LIMIT;
-pub use mark::{Context, Mark, Stop, Terms, Ticket, Trigger, Why};
+pub use mark::{Again, Context, Mark, Stop, Terms, Ticket, Trigger, Why};
 pub use past::{Fate, Record, Rule, outcome_word};
+pub use retry::Dropped;
 pub use slots::{COUNT_LIMIT, RUNS_MAX, RUNS_PER_JOB};
 
 use crate::engine::request::Pause;
@@ -86,6 +89,8 @@ pub struct State {
     runs: BTreeMap<RunId, Run>,
     /// By job: its runs that are not over, and what waits for them.
     going: BTreeMap<JobName, Going>,
+    /// Runs that wait for their next attempt.
+    retries: BTreeMap<RunId, retry::Retry>,
     /// Runs whose environment is being read.
     preparing: BTreeSet<RunId>,
     /// Runs that are over, until the warden is told so.
@@ -141,12 +146,14 @@ impl State {
         let mark = setting.mark.as_deref().and_then(Mark::decode);
         let started = setting.started.min(now.wall);
         let restored = mark.as_ref().and_then(|mark| Watched::restore(mark.stretches.clone()));
-        Self {
+        let retries = mark.as_ref().map(|mark| mark.retries.clone()).unwrap_or_default();
+        let mut state = Self {
             jobs: Jobs::new(mark.as_ref().map_or(started, |mark| mark.base.min(now.wall)), setting.generation),
             pauses: Pauses::restore(std::mem::take(&mut setting.pauses)),
             watched: restored.unwrap_or_else(|| Watched::from(started)),
             runs: BTreeMap::new(),
             going: BTreeMap::new(),
+            retries: BTreeMap::new(),
             preparing: BTreeSet::new(),
             forgets: VecDeque::new(),
             past: Past::default(),
@@ -161,7 +168,9 @@ impl State {
             errands: errand::Errands::default(),
             effects: Vec::new(),
             setting,
-        }
+        };
+        state.restore_retries(retries, now);
+        state
     }
 
     /// Takes in what happened, and says what is to be done.
@@ -174,6 +183,7 @@ impl State {
             Event::Wake => {
                 self.pass_time(now);
                 self.meet_deadlines(now);
+                self.start_retries(now);
                 self.run_errands(now);
                 self.end_orphans(now);
             }
@@ -206,7 +216,7 @@ impl State {
         let runs = self.runs.values().filter_map(Run::deadline);
         let errands = self.errands.deadline().filter(|_| self.errands_go());
         let stopping = self.stopping.as_ref().and_then(drain::Stopping::deadline);
-        runs.chain(stopping).chain(self.pauses.first_gone()).chain(errands).min()
+        runs.chain(stopping).chain(self.pauses.first_gone()).chain(errands).chain(self.first_retry()).min()
     }
 
     /// `@reboot` jobs are started and the warden knows: another start in this boot must not start them again.
@@ -231,7 +241,8 @@ impl State {
             let stretches = self.watched.stretches(self.held());
             let gone = if forget { self.let_go(&stretches) } else { Vec::new() };
             if self.marking == Marking::Due || (self.marking == Marking::Stale && !gone.is_empty()) {
-                let mark = Mark { base: self.jobs.base(), last_run: self.last_run, booted: self.booted, stretches };
+                let (base, last_run, booted, retries) = (self.jobs.base(), self.last_run, self.booted, self.homeless());
+                let mark = Mark { base, last_run, booted, stretches, retries };
                 self.send(ToWarden::Mark { mark: mark.encode() });
                 self.marking = Marking::Fresh;
             }

@@ -13,6 +13,7 @@ pub use words::{user_name, variable_name};
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -118,6 +119,7 @@ fn of_fields(
     schedules: &mut Schedules,
 ) -> Option<Job> {
     let name = name(r, fields, root);
+    let notify = crate::alarm::read::notify(r, fields.get("notify"), name.as_ref().map_or("", JobName::as_str));
     let program = program(r, fields, root);
     let seed = name.as_ref().map_or("", JobName::as_str);
     let schedule = schedules.of_fields(r, fields, zone, now, seed);
@@ -150,6 +152,7 @@ fn of_fields(
         no_new_privs: r.truth(fields.get("no_new_privs")).unwrap_or(false),
         log: r.read(fields.get("log"), crate::conf::log_target),
         labels: labels(r, fields),
+        notify: notify.map(Arc::new),
     };
     Some(job)
 }

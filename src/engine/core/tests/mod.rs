@@ -6,6 +6,7 @@ mod gauge;
 mod model;
 mod overlap;
 mod pause;
+mod retry;
 mod stop;
 mod time;
 
@@ -64,6 +65,7 @@ pub fn job(text: &str, schedule: &str, on_overlap: OnOverlap) -> Job {
         limits: Limits::default(),
         no_new_privs: true,
         log: None,
+        notify: None,
         labels: BTreeMap::new(),
     }
 }
@@ -83,6 +85,8 @@ pub struct Warden {
     pub mark: Option<Vec<u8>>,
     /// Every slot for which it started something.
     pub started: Vec<(JobName, Timestamp)>,
+    /// Every attempt that it started: run, number.
+    pub attempts: BTreeSet<(RunId, u32)>,
     pub signals: Vec<(RunId, i32, Reach)>,
     pub drained: usize,
 }
@@ -231,7 +235,9 @@ impl World {
                 assert_eq!(context.is_none(), is_errand(&start.context), "a readable context");
                 let known = Known { context: start.context, state: AdoptState::Starting, drained: false };
                 assert!(self.warden.runs.insert(start.run, known).is_none(), "run id in use");
-                if let Some((job, Some(slot))) = context.map(|context| (context.job, context.ticket.slot)) {
+                let Some(Context { job, ticket, .. }) = context else { return };
+                assert!(self.warden.attempts.insert((ticket.of, ticket.attempt)), "{ticket:?} was started twice");
+                if let Some(slot) = ticket.slot.filter(|_| ticket.attempt == 1) {
                     self.warden.started.push((job, slot));
                 }
             }

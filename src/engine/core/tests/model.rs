@@ -64,7 +64,9 @@ fn moves(clock: bool, edits: bool, death: bool) -> impl Strategy<Value = Vec<Mov
 fn definition(n: usize) -> Job {
     let (name, schedule, on_overlap) = JOBS[n % JOBS.len()];
     let environment_file = (name == "file").then(|| "/etc/env".into());
-    Job { environment_file, timeout: Some(Duration::from_secs(50)), ..job(name, schedule, on_overlap) }
+    let retries = crate::job::Retries { delay: Duration::from_secs(15), ..crate::job::Retries::of(2) };
+    let timeout = Some(Duration::from_secs(50));
+    Job { environment_file, timeout, retries: Some(Box::new(retries)), ..job(name, schedule, on_overlap) }
 }
 
 fn world() -> World {
@@ -127,7 +129,13 @@ fn play(world: &mut World, a_move: Move) {
         }
         Move::Order(n) => {
             let timeout = Duration::from_secs(10);
-            let errand = Errand { argv: vec!["/bin/beat".into()], timeout, urgent: n % 3 == 0 };
+            let errand = Errand {
+                argv: vec!["/bin/beat".into()],
+                environment: vec![],
+                set_uid: false,
+                timeout,
+                urgent: n % 3 == 0,
+            };
             let _ = world.state.order(errand, world.now);
             world.step(Event::Wake);
         }
