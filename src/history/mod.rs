@@ -234,10 +234,8 @@ impl History {
         if shared.shown().state == State::Off {
             return Err(Unanswered::Off);
         }
-        let answer = shared.readers.ask(question);
-        // So that the connection is closed when nobody asks again.
-        shared.queue.ring();
-        match answer {
+        // The writer closes the connection when nobody has asked for some time.
+        match shared.readers.ask(question, || shared.queue.ring()) {
             Err(Unanswered::Closed(_)) => Err(Unanswered::Closed(shared.shown().why.clone())),
             answer => answer,
         }
