@@ -179,6 +179,6 @@ mod tests {
             FactRow { until: Some(at("02:40:00")), job: None, ..fact(FactKind::Dropped, "02:00:00", "x", "12 rows") };
         let past = remembered(Around::default(), Facts { within: vec![lost], before: Vec::new() }, Vec::new(), None);
         assert_eq!((past.known, past.dropped), (false, 12));
-        assert_eq!(remembered(Around::default(), Facts::default(), Vec::new(), None).known, false);
+        assert!(!remembered(Around::default(), Facts::default(), Vec::new(), None).known);
     }
 }
