@@ -137,8 +137,8 @@ fn why_tells_of_overlap_of_failure_and_of_a_pause() {
 #[test]
 fn f84_what_was_noted_is_there_after_engine_and_warden_are_killed() {
     let (setup, _) = setup();
-    let mut daemon =
-        setup.job("long.yaml", "script: 'exec sleep 1000'\n").job("quick.yaml", "script: 'exit 3'\n").start();
+    let setup = setup.job("long.yaml", "script: 'exec sleep 1000'\n").job("quick.yaml", "script: 'exit 3'\n");
+    let mut daemon = begin(setup);
     assert_eq!(daemon.run("quick").0, Some(3));
     let quick = run_of(&daemon, "quick", 1);
     daemon.replace_engine();

@@ -194,6 +194,31 @@ fn what_is_kept_is_given_at_once_and_cut_to_what_was_asked_for() {
 }
 
 #[test]
+fn lines_are_given_by_their_numbers_and_those_that_are_gone_are_told() {
+    let endpoint = Endpoint::start();
+    let run = RunId(4);
+    endpoint.tails.open(run, &job());
+    endpoint.tails.skip(run, 2);
+    endpoint.print(run, b"3\n4\n5\n6\n");
+    endpoint.end(run);
+    for (range, lines) in [
+        ("from=4", "4, 5, 6"),
+        ("from=4&lines=2", "4, 5"),
+        ("from=3&lines=1", "3"),
+        ("from=2&lines=3", "skipped 1, 3, 4"),
+        ("from=1", "skipped 2, 3, 4, 5, 6"),
+        ("from=1&lines=2", "skipped 2"),
+        ("from=9", ""),
+        ("from=5&follow=1", "5, 6"),
+        ("lines=1", "6"),
+    ] {
+        let words: Vec<String> = endpoint.ask(&format!("GET /rotad/v1/runs/{run}/output?{range}")).map(word).collect();
+        let between = &words[1..words.len() - 1];
+        assert_eq!(between.join(", "), lines, "{range}: {words:?}");
+    }
+}
+
+#[test]
 fn following_a_job_tells_every_run_once() {
     let endpoint = Endpoint::start();
     let [one, two] = [RunId(1), RunId(2)];

@@ -189,8 +189,9 @@ impl Case<'_> {
             );
             told = told.fact(WhyFact::new("broken", text).time(broken.at, end));
         }
-        let later = past.happened.iter().filter(|what| what.at > *at && what.kind == "armed" && what.code == "changed");
-        if let Some(changed) = later.last().filter(|_| !has(&told, "changed")) {
+        let mut later =
+            past.happened.iter().filter(|what| what.at > *at && what.kind == "armed" && what.code == "changed");
+        if let Some(changed) = later.next_back().filter(|_| !has(&told, "changed")) {
             let text = format!("it was changed at {}{}", self.clock.time(changed.at), by(&changed.by));
             told = told.fact(WhyFact::new("changed", text).time(changed.at, None).by(&changed.by));
         }

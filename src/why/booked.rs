@@ -36,7 +36,7 @@ impl Case<'_> {
             return Told::new("ran", sentence).facts(self.attempts(row));
         }
         let of_run = || self.asked.past.attempts.iter().filter(|attempt| Some(attempt.run) == row.run);
-        let Some(last) = of_run().last() else {
+        let Some(last) = of_run().next_back() else {
             let sentence = format!("{name} ran for {then} as run {run}; how it ended is not in the history");
             return Told::new("ran", sentence);
         };

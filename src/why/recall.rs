@@ -63,7 +63,8 @@ pub fn recall(
     attempts.extend(of_run);
     let dropped = happened.iter().filter(|what| what.kind == FactKind::Dropped.word());
     let dropped = dropped.filter(|what| what.at <= at && what.until.is_none_or(|until| until >= at));
-    let dropped = dropped.map(|what| what.code.parse().unwrap_or(1)).sum();
+    // The text begins with the number.
+    let dropped = dropped.map(|what| what.text.split(' ').next().and_then(|rows| rows.parse().ok()).unwrap_or(1)).sum();
     Remembered { trouble: None, known, begins, dropped, row: slot.map(row), newer, then, attempts, happened }
 }
 
@@ -95,4 +96,89 @@ fn attempt(row: &AttemptRow) -> Attempt {
 fn happened(row: FactRow) -> Happened {
     let FactRow { at, until, kind, code, text, by, .. } = row;
     Happened { at, until, kind: kind.word().into(), code, text, by }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Outcome;
+    use crate::engine::core::{Ticket, Trigger};
+    use crate::history::RunRow;
+    use crate::job::JobName;
+    use crate::wire::{Exit, RunId};
+
+    fn at(text: &str) -> Timestamp {
+        format!("2026-11-20T{text}Z").parse().unwrap()
+    }
+
+    fn job() -> JobName {
+        JobName::parse("backup").unwrap()
+    }
+
+    fn fact(kind: FactKind, when: &str, code: &str, text: &str) -> FactRow {
+        let (code, text, by) = (code.into(), text.into(), String::new());
+        FactRow { at: at(when), until: None, kind, job: Some(job()), code, text, by }
+    }
+
+    fn ran(run: u64, slot: Option<&str>, started: &str, ended: &str) -> AttemptRow {
+        let ticket = Ticket::first(RunId(run), slot.map(at), Trigger::Schedule, String::new());
+        let outcome = Outcome::Exited { exit: Exit::Code(3), success: false };
+        AttemptRow { started: Some(at(started)), ..AttemptRow::of(job(), &ticket, 0, outcome, at(ended)) }
+    }
+
+    fn going(last: AttemptRow) -> RunRow {
+        RunRow { first_started: last.started, last }
+    }
+
+    #[track_caller]
+    fn remembered(around: Around, facts: Facts, run: Vec<AttemptRow>, since: Option<&str>) -> Remembered {
+        recall(around, facts, run, "backup", at("02:30:00"), since.map(at))
+    }
+
+    #[test]
+    fn the_definition_of_then_is_read_from_what_was_noted_of_it() {
+        for (words, schedule, due) in [
+            ("30 2 * * * (vixie, UTC)", Some("30 2 * * *"), Some(true)),
+            ("30 3 * * * (vixie, Europe/Berlin)", Some("30 3 * * *"), Some(true)),
+            ("30 2 * * * (vixie, Europe/Berlin)", Some("30 2 * * *"), Some(false)),
+            ("@every 1h (robfig, UTC)", Some("@every 1h"), None),
+            ("30 2 * * * (of tomorrow, UTC)", Some("30 2 * * *"), None),
+            ("", None, Some(false)),
+        ] {
+            let armed = fact(FactKind::Armed, "01:00:00", "armed", words);
+            let facts = || Facts { before: vec![armed.clone()], within: Vec::new() };
+            let then = remembered(Around::default(), facts(), Vec::new(), Some("08:00:00")).then;
+            assert_eq!(then, Some(Then { schedule: schedule.map(Into::into), due }), "{words}");
+            let same = remembered(Around::default(), facts(), Vec::new(), Some("01:00:00")).then;
+            assert_eq!(same, None, "it is today's");
+        }
+        let zone = parse_zone("Europe/Berlin").unwrap();
+        let schedule = Schedule::parse("30 2 * * *", Dialect::Vixie, &zone, "").unwrap();
+        assert_eq!(schedule_words(Some(&schedule)), "30 2 * * * (vixie, Europe/Berlin)");
+    }
+
+    #[test]
+    fn attempts_of_the_slot_and_of_runs_beside_it_come_once() {
+        let own = ran(7, Some("02:30:00"), "02:30:00", "02:31:00");
+        let other = ran(5, None, "01:00:00", "03:00:00");
+        let around = Around { going: vec![going(own.clone()), going(other)], ..Around::default() };
+        let past = remembered(around, Facts::default(), vec![own], None);
+        assert_eq!(past.attempts.iter().map(|attempt| attempt.run.0).collect::<Vec<_>>(), [5, 7]);
+        assert_eq!(past.attempts[1].outcome, "failed with exit code 3");
+    }
+
+    #[test]
+    fn where_the_history_begins_and_what_it_lost() {
+        let slot = |when: &str| SlotRow::one(job(), at(when), SlotVerdict::Superseded, at(when));
+        let after = Around { after: Some(slot("05:00:00")), ..Around::default() };
+        let past = remembered(after.clone(), Facts::default(), Vec::new(), None);
+        assert_eq!((past.known, past.begins, past.newer), (true, Some(at("05:00:00")), Some(at("05:00:00"))));
+        let between = Around { before: Some(slot("01:00:00")), ..after };
+        assert_eq!(remembered(between, Facts::default(), Vec::new(), None).begins, None);
+        let lost =
+            FactRow { until: Some(at("02:40:00")), job: None, ..fact(FactKind::Dropped, "02:00:00", "x", "12 rows") };
+        let past = remembered(Around::default(), Facts { within: vec![lost], before: Vec::new() }, Vec::new(), None);
+        assert_eq!((past.known, past.dropped), (false, 12));
+        assert!(!remembered(Around::default(), Facts::default(), Vec::new(), None).known);
+    }
 }
