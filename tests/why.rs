@@ -135,6 +135,25 @@ fn why_tells_of_overlap_of_failure_and_of_a_pause() {
 }
 
 #[test]
+fn why_tells_of_a_hold_and_of_a_slot_that_was_to_be_skipped() {
+    let (setup, _) = setup();
+    let daemon = begin(setup.job("tick.yaml", "script: 'true'\nschedule: '@every 1s'\n"));
+    let skipped =
+        |why: &str| until("a slot is skipped", || rows(&daemon, &["tick"]).into_iter().find(|row| row["why"] == why));
+    assert!(daemon.rota(&["skip-next", "tick", "--reason", "moving"]).status.success());
+    let (code, words) = sentence(&daemon, &["tick", skipped("skip-next")["slot"].as_str().unwrap()]);
+    assert!(code == "skip-next" && words.contains("asked for by uid ") && words.ends_with(": moving"), "{words}");
+    assert!(daemon.rota(&["hold", "--reason", "upgrade"]).status.success());
+    let slot = skipped("held");
+    let (code, words) = sentence(&daemon, &["tick", slot["slot"].as_str().unwrap()]);
+    assert!(code == "held" && words.contains("all jobs were held by uid ") && words.ends_with(": upgrade"), "{words}");
+    assert!(text(&daemon, &["why", "tick"]).contains("all jobs are held"), "it stands in the way");
+    assert!(daemon.rota(&["release"]).status.success());
+    let (_, words) = sentence(&daemon, &["tick", slot["slot"].as_str().unwrap()]);
+    assert!(words.contains(" from ") && words.contains(" to "), "it is over: {words}");
+}
+
+#[test]
 fn f84_what_was_noted_is_there_after_engine_and_warden_are_killed() {
     let (setup, _) = setup();
     let setup = setup.job("long.yaml", "script: 'exec sleep 1000'\n").job("quick.yaml", "script: 'exit 3'\n");

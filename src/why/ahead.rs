@@ -4,7 +4,7 @@ use super::absent::misfit;
 use super::answer::{Case, Told};
 use super::view::WhyFact;
 use super::words::{because, by, length};
-use crate::engine::Pause;
+use crate::engine::{Pause, PauseKind};
 use crate::job::OnOverlap;
 
 impl Case<'_> {
@@ -23,10 +23,10 @@ impl Case<'_> {
         let ways = self.in_the_way();
         let hindered = match () {
             () if !standing.job.enable => Some("disabled"),
-            () if self.asked.known.pause.as_ref().filter(covers).is_some() => Some("paused"),
-            () if self.asked.known.hold.as_ref().filter(covers).is_some() => Some("held"),
-            () if self.asked.known.stopping => Some("stopping"),
-            () => None,
+            () => match [&self.asked.known.pause, &self.asked.known.hold].into_iter().flatten().find(covers) {
+                Some(pause) => Some(pause.kind.code()),
+                None => self.asked.known.stopping.then_some("stopping"),
+            },
         };
         let ahead = length(at.duration_since(self.asked.now));
         match hindered.and_then(|code| ways.iter().find(|fact| fact.code == code)) {
@@ -57,8 +57,14 @@ impl Case<'_> {
             None => "without an end".into(),
         };
         if let Some(pause) = &known.pause {
-            let code = "paused";
-            let text = format!("it is paused{} {}{}", by(&pause.by), until(pause), because(&pause.reason));
+            let (who, why) = (by(&pause.by), because(&pause.reason));
+            let code = pause.kind.code();
+            let text = match (pause.kind, pause.until) {
+                (PauseKind::SkipNext, Some(until)) => {
+                    format!("its slots up to {} are skipped, as was asked for{who}{why}", self.clock.full(until))
+                }
+                _ => format!("it is paused{who} {}{why}", until(pause)),
+            };
             ways.push(WhyFact::new(code, text).time(pause.since, pause.until).by(&pause.by));
         }
         if let Some(hold) = &known.hold {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::*;
-use crate::engine::{Pause, RunView, Verdict, VerdictView};
+use crate::engine::{Pause, PauseKind, RunView, Verdict, VerdictView};
 use crate::job::{JobName, read_job};
 use crate::wire::RunId;
 
@@ -633,7 +633,16 @@ fn what_is_yet_to_come() {
     let paused = Known { pause: Some(pause("11:00:00", Some("13:00:00"), "disk")), ..known(DAILY) };
     let view = check(tomorrow, &paused, &past, "ahead", "backup is due at 2026-11-21 02:30:00, in 14 h");
     assert_eq!(codes(&view), ["paused"], "it is over by then, and told all the same");
-    let held = Known { hold: Some(pause("11:00:00", None, "")), ..known(DAILY) };
+    let skip = Pause { kind: PauseKind::SkipNext, ..pause("11:00:00", Some(tomorrow), "moving house") };
+    check(
+        tomorrow,
+        &Known { pause: Some(skip), ..known(DAILY) },
+        &past,
+        "skip-next",
+        "backup will not run at 2026-11-21 02:30:00, in 14 h: its slots up to 2026-11-21 02:30:00 are skipped, as was asked for by uid 1000: moving house",
+    );
+    let hold = Pause { kind: PauseKind::Hold, ..pause("11:00:00", None, "") };
+    let held = Known { hold: Some(hold), ..known(DAILY) };
     check(
         tomorrow,
         &held,
