@@ -3,6 +3,7 @@
 //! It decides nothing: what it shows and wishes goes through the HTTP endpoint, except for `check`, which reads files,
 //! `next` of a schedule text, and what is known without one: `schema` and `completions`.
 
+mod at;
 mod cat;
 pub mod check;
 pub mod completions;
@@ -128,6 +129,12 @@ enum Verb {
     /// The text is checked, then it is sent to the daemon, which writes it into `conf_d` and arms it at once. A name that is
     /// taken is refused. `rota create tick --schedule '@every 1m' --command date -- +%s` needs no file.
     Create(create::Create),
+    /// Run a program once, at a time
+    ///
+    /// Makes a job that is due then and never again, and is removed when it has run; prints its name. `rota at 18:00 -- sync`
+    /// needs no file, `rota delete` takes it back. It runs under the same rules as any job, and outlives the daemon: a time at
+    /// which the daemon is down is made up for.
+    At(at::At),
     /// Change a job in an editor: `$VISUAL`, `$EDITOR`, or editor(1)
     ///
     /// The editor gets a private copy of the text that defines the job. The new text is checked, then it is sent to the
@@ -223,6 +230,7 @@ pub fn main() -> ExitCode {
         Verb::Logs(verb) => verb.run(&place),
         Verb::Reload(verb) => verb.run(&place),
         Verb::Version(verb) => verb.run(&place),
+        Verb::At(verb) => verb.run(&place),
         Verb::Create(verb) => verb.run(&place),
         Verb::Edit(verb) => verb.run(&place),
         Verb::Cat(verb) => verb.run(&place),

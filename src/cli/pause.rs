@@ -76,7 +76,7 @@ impl Pause {
 }
 
 /// An instant as people write it. A time of day alone is the next one.
-fn instant(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Timestamp, Error> {
+pub fn instant(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Timestamp, Error> {
     if let Ok(instant) = text.parse::<Timestamp>() {
         return Ok(instant);
     }

@@ -13,6 +13,7 @@ use super::turn::Engine;
 use super::view::StatusView;
 use crate::conf::{Command, busy};
 use crate::job::{JobName, Severity};
+use tokio::sync::oneshot;
 
 /// Edits that may be on their way.
 const MAX_EDITS: usize = 256;
@@ -81,6 +82,28 @@ impl Engine {
         let token = self.next_token();
         self.edits.0.insert(token, Pending { name, unpauses, what, reply });
         self.commands.send(Command::Edit(token, edit));
+        Ok(())
+    }
+
+    /// Removes a job that ran once and is done. Nobody asked for it, so whoever reads the journal is told.
+    pub(super) fn remove(&mut self, name: JobName, hash: u64) -> Result<(), Broken> {
+        let (reply, answer) = oneshot::channel();
+        let change = Change::Remove(name.clone(), hash);
+        self.edit(Edit { change, permanent: true, by: "rotad".into() }, reply)?;
+        tokio::spawn(async move {
+            match answer.await {
+                Ok(Ok(Edited { file, .. })) => {
+                    let file = file.map(|file| format!(" ({})", file.escape_debug())).unwrap_or_default();
+                    tracing::info!(job = %name, code = "removed", "removed {name}: it is done{file}");
+                }
+                Ok(Err(Refusal { code, .. })) if matches!(code.as_str(), "changed" | "no-such-job") => {}
+                Ok(Err(Refusal { message, .. })) => {
+                    tracing::warn!(job = %name, code = "not-removed", "{name} is done and could not be removed: {message}");
+                }
+                // The engine ends; the next one looks again.
+                Err(_) => {}
+            }
+        });
         Ok(())
     }
 

@@ -36,6 +36,7 @@ impl Engine {
                 }
                 Effect::CloseOutput(run) => self.capture.close(run),
                 Effect::KeepPause(name, pause) => self.keeper.keep(name, pause),
+                Effect::Remove(name, hash) => self.remove(name, hash)?,
                 Effect::KeepHold(hold) => self.keeper.keep_hold(hold),
                 Effect::AbandonOutput(run) => self.capture.abandon(run),
                 Effect::CloseErrand(run) => self.listening.close(run),

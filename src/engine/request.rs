@@ -155,6 +155,9 @@ pub enum Change {
     },
     /// No longer any definition of the job.
     Delete(JobName),
+    /// The same, where the definition is still the one with this hash; else refused with `changed`. For a job that runs once and
+    /// has.
+    Remove(JobName, u64),
     /// Enabled and not paused: `enable: false`. Else refused with `not-active`.
     Disable(JobName),
     /// Disabled: `enable: true`; paused: the pause ends. Else refused with `not-disabled`.

@@ -260,7 +260,9 @@ impl World {
                 let name = match &edit.change {
                     Change::Define(keys) => &keys.name,
                     Change::Write { name, .. } | Change::Reschedule(name, _) => name,
-                    Change::Delete(name) | Change::Disable(name) | Change::Resume(name) => name,
+                    Change::Delete(name) | Change::Remove(name, _) | Change::Disable(name) | Change::Resume(name) => {
+                        name
+                    }
                 };
                 let edited = self.job(name).map(|job| Edited { name: job.name, entry: 9, file: Some(job.file) });
                 self.edits.push(edit);

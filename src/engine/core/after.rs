@@ -192,7 +192,8 @@ impl State {
 
     /// A run is over, and no attempt follows: to be called once for each, after its last attempt is on its way to be
     /// forgotten. `of` is the run's id.
-    pub(super) fn finished(&mut self, job: &JobName, of: RunId, success: bool, _now: Now) {
+    pub(super) fn finished(&mut self, job: &JobName, of: RunId, success: bool) {
+        self.may_be_done(job);
         if self.is_followed(job) {
             let forget = self.forgets.back().map(|forget| forget.run);
             self.following.over.push_back(Over { job: job.clone(), run: of, success, forget });

@@ -121,6 +121,8 @@ pub enum Effect {
     Reported(Report),
     /// Keep a pause for the engine that comes after, or no longer.
     KeepPause(JobName, Option<Pause>),
+    /// Remove a job whose definition still has this hash: it ran once, and is done.
+    Remove(JobName, u64),
     /// Keep the hold for it, or no longer.
     KeepHold(Option<Pause>),
     /// Tell people.

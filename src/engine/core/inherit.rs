@@ -107,7 +107,7 @@ impl State {
         let trigger = if slot.is_some() { Trigger::Schedule } else { Trigger::Request };
         let ticket = Ticket::first(run, slot, trigger, String::new());
         self.remember(Record::blank(job.clone(), ticket, Outcome::Lost, now.wall));
-        self.finished(&job, run, false, now);
+        self.finished(&job, run, false);
     }
 
     /// What waited by the word of an older run may have been started already.

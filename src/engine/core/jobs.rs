@@ -222,6 +222,12 @@ impl Entry {
         self.since.max(base).round(Unit::Second).unwrap_or(base)
     }
 
+    /// The slot of a job that is due once, if it is one of its own.
+    pub fn only_slot(&self) -> Option<Timestamp> {
+        let schedule = self.job.schedule.as_ref().filter(|schedule| schedule.is_once())?;
+        schedule.next(self.since, self.since)
+    }
+
     /// What another definition of the job must not decide again, besides watched time.
     fn all_decided(&self) -> Vec<(Timestamp, Timestamp)> {
         self.newest.map_or_else(|| self.decided.clone(), |newest| vec![reach_back(newest)])

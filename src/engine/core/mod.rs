@@ -26,6 +26,7 @@ mod known;
 mod jobs;
 mod life;
 mod mark;
+mod once;
 mod past;
 mod pause;
 mod retry;
@@ -91,6 +92,10 @@ pub struct State {
     jobs: Jobs,
     pauses: Pauses,
     following: after::Following,
+    /// Jobs that run once and may be done.
+    ending: BTreeSet<JobName>,
+    /// Those that were to be removed, by the hash of their definitions.
+    removed: BTreeMap<JobName, u64>,
     watched: Watched,
     /// Runs that are not over.
     runs: BTreeMap<RunId, Run>,
@@ -168,6 +173,8 @@ impl State {
             jobs: Jobs::new(mark.as_ref().map_or(started, |mark| mark.base.min(now.wall)), setting.generation),
             pauses: Pauses::restore(std::mem::take(&mut setting.pauses), setting.hold.take()),
             following: after::Following::restore(ends),
+            ending: BTreeSet::new(),
+            removed: BTreeMap::new(),
             watched: restored.unwrap_or_else(|| Watched::from(started)),
             runs: BTreeMap::new(),
             going: BTreeMap::new(),
@@ -255,6 +262,7 @@ impl State {
     /// none is let go, since the slots around it are not decided.
     fn flush(&mut self, now: Now) {
         self.follow(now);
+        self.remove_done(now);
         let forget = self.loaded && !self.forgets.is_empty();
         if self.marking == Marking::Due || forget {
             let stretches = self.watched.stretches(self.held());

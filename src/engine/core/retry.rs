@@ -248,7 +248,7 @@ impl State {
         }
         self.settle_record(&job, of);
         self.tell(Fact::RetryDropped { job: job.clone(), of, why });
-        self.finished(&job, of, false, now);
+        self.finished(&job, of, false);
     }
 
     /// What the mark remembers of retries: those that no context remembers.
@@ -293,7 +293,7 @@ impl State {
                 let (of, over) = (context.ticket.of, context.retry.is_none());
                 self.forgets.push_back(Forget { context: Some(Box::new(context)), ..Forget::of(run, slot, None) });
                 if over {
-                    self.finished(&job, of, success, now);
+                    self.finished(&job, of, success);
                 }
             }
         }

@@ -288,7 +288,7 @@ impl State {
             let successors = successor.into_iter().collect();
             self.forgets.push_back(Forget { run: id, slot, successors, context });
         }
-        self.finished(&name, of, success, now);
+        self.finished(&name, of, success);
     }
 
     /// Starts what waits for a job's runs, once there are none. What may not start is given up, and the next has its turn.
@@ -339,7 +339,7 @@ impl State {
         let outcome = Outcome::CouldNotStart { failure: Failure { step: Step::Plan, errno: 0 }, message };
         let of = ticket.of;
         self.record(Record::blank(name.clone(), ticket, outcome, now.wall));
-        self.finished(name, of, false, now);
+        self.finished(name, of, false);
     }
 
     /// Has the contexts of a job's runs say what waits for them.

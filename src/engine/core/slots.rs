@@ -84,6 +84,7 @@ impl State {
                         self.drop_waiting(&name, Fate::Skipped(Rule::Retired), now);
                         self.drop_retries(&name, Dropped::Retired, now);
                         self.orphan(&name, now);
+                        self.removed.remove(&name);
                         self.tell(Fact::Retired(name));
                     }
                 }
@@ -92,6 +93,7 @@ impl State {
         self.find_circles();
         if first && complete {
             self.recall_ends();
+            self.may_all_be_done();
             self.loaded = true;
             self.marking = Marking::Due;
             self.jobs.leave_numbers(BUILT_INS);
@@ -258,6 +260,7 @@ impl State {
             past.book(slot, fate);
         }
         self.tell(Fact::Verdict { job: name.clone(), slot, oldest, fate });
+        self.may_be_done(name);
     }
 }
 

@@ -6,6 +6,7 @@ mod errand;
 mod hold;
 mod gauge;
 mod model;
+mod once;
 mod overlap;
 mod pause;
 mod retry;
@@ -115,6 +116,8 @@ pub struct World {
     pub boot: bool,
     /// Pauses as they are on the disk.
     pub kept: BTreeMap<JobName, crate::engine::Pause>,
+    /// Jobs that were to be removed.
+    pub removed: Vec<(JobName, u64)>,
     pub kept_hold: Option<crate::engine::Pause>,
     /// Jobs as they lie in conf.d, for the next engine.
     pub files: BTreeMap<JobName, Armed>,
@@ -151,6 +154,7 @@ impl World {
             boot: false,
             kept: BTreeMap::new(),
             kept_hold: None,
+            removed: Vec::new(),
             files: BTreeMap::new(),
             away: BTreeMap::new(),
             reports: Vec::new(),
@@ -234,6 +238,7 @@ impl World {
                     Some(pause) => drop(self.kept.insert(name, pause)),
                     None => drop(self.kept.remove(&name)),
                 },
+                Effect::Remove(name, hash) => self.removed.push((name, hash)),
                 Effect::KeepHold(hold) if self.cut != Some(0) => self.kept_hold = hold,
                 Effect::KeepPause(..) | Effect::KeepHold(_) => {}
             }
