@@ -18,7 +18,7 @@ use super::edits::{Edits, Reload};
 use super::errands::Listening;
 use super::greet::Greeting;
 use super::keep::Keeper;
-use super::ledger::{Cut, Ledger};
+use super::ledger::{self, Ledger};
 use super::opener::{Ask, Asked, WardenOpener};
 use super::outbox::Outbox;
 use super::request::Request;
@@ -69,8 +69,8 @@ pub struct Engine {
     inbox: Inbox,
     boot: Option<Boot>,
     pub(super) ledger: Ledger,
-    /// Runs that ended with an earlier warden, until the first snapshot is whole.
-    pub(super) cut: Cut,
+    /// Runs that ended with an earlier warden, until the first snapshot is whole, and whether the machine went down.
+    pub(super) cut: (Vec<ledger::Entry>, bool),
     /// Runs whose pipes came with their adoption.
     pub(super) piped: BTreeSet<RunId>,
     pub(super) ready: bool,
@@ -128,7 +128,12 @@ impl Engine {
         }
         let (keeper, pauses) = Keeper::start(&config.state_dir).map_err(started("the keeper of pauses"))?;
         let boot = Boot::new(&config.state_dir);
-        let (ledger, cut) = Ledger::open(&config.state_dir, welcome.started);
+        let claims = prepared.clone();
+        // Nobody receives when the engine ends.
+        let claimed = Box::new(move |runs| drop(claims.send(Event::Claimed(runs))));
+        let (ledger, left) = Ledger::open(&config.state_dir, welcome.started, claimed);
+        let runs = if left.own { Vec::new() } else { left.runs.clone() };
+        let cut = (runs, left.rebooted);
         let setting = Setting {
             started: welcome.started,
             jobs_user: config.jobs_user.clone(),
@@ -137,6 +142,7 @@ impl Engine {
             journal: super::journal::find(),
             boot: boot.is_fresh(),
             mark: welcome.mark,
+            left,
             pauses,
         };
         let began = Instant::now();

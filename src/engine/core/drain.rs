@@ -8,6 +8,7 @@ use super::life::{DEATH_LIMIT, Ladder, Life};
 use super::mark::Why;
 use super::past::{Fate, Rule};
 use super::{Fact, State};
+use crate::engine::ledger::{End, Word};
 use crate::job::JobName;
 use crate::wire::{RunId, ToWarden};
 
@@ -52,6 +53,7 @@ impl State {
         let stopping = self.stopping.get_or_insert(Stopping { until, quiet: None, said: false });
         stopping.until = stopping.until.min(until);
         let until = stopping.until;
+        self.note(Word::End(End::Stopping));
         let waiting = self.going.iter().filter(|(_, going)| !going.waiting.is_empty());
         let waiting: Vec<JobName> = waiting.map(|(name, _)| name.clone()).collect();
         waiting.iter().for_each(|name| self.drop_waiting(name, Fate::Skipped(Rule::Stopping), now));
@@ -84,6 +86,9 @@ impl State {
             if waiting > 0 {
                 self.tell(Fact::ErrandsLeft(waiting));
             }
+            // Up to here, exactly: what comes due from now on is the next daemon's.
+            self.send_mark(self.watched.stretches(self.held()));
+            self.note(Word::End(End::Closed));
             self.send(ToWarden::Drained);
         }
     }

@@ -3,14 +3,18 @@
 //! What the warden kept of a run is its [`Context`] and how far it is. Deadlines are on the monotonic clock of an engine that
 //! is gone; they are derived anew from the wall clock, and a run whose clock makes no sense gets its full time once more.
 
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::clock::Now;
+use super::catchup::disown;
+use super::clock::{Now, just_before};
 use super::life::{DRAIN_LIMIT, Ladder, Leader, Life, Output, Run, Tail, Volume};
 use super::mark::{Context, Stop, Terms, Ticket, Trigger};
 use super::past::{Fate, Record};
+use super::pause::Span;
 use super::{Fact, State};
 use crate::engine::ledger;
 use crate::engine::view::Outcome;
@@ -26,17 +30,21 @@ impl State {
             self.tell(Fact::Strange(id));
         }
         let Some(context) = context.or_else(|| strange(id)) else { return };
-        let Context { job, ticket, terms, stop, waiting, retry: _ } = context;
-        self.last_run = self.last_run.max(id).max(waiting.iter().map(|waiting| waiting.run).max().unwrap_or(id));
-        for slot in std::iter::once(&ticket).chain(&waiting).filter_map(|ticket| ticket.slot) {
-            if !self.watched.holds(slot) {
-                self.jobs.inherit(&job, slot);
+        let Context { job, ticket, terms, stop, waiting, told, retry: _ } = context;
+        self.last_run = self.last_run.max(id).max(told).max(waiting.iter().map(|waiting| waiting.run).max().unwrap_or(id));
+        for (slot, trigger) in
+            std::iter::once(&ticket).chain(&waiting).filter_map(|ticket| Some((ticket.slot?, ticket.trigger)))
+        {
+            disown(&mut self.owed, &job, slot);
+            if !self.watched.holds(slot) && trigger != Trigger::CatchUp {
+                self.jobs.inherit(&job, slot, trigger);
                 self.watched.add_stray(slot, now);
             }
             if slot == self.setting.started {
                 self.booted_jobs.insert(job.clone());
             }
         }
+        self.inherit_made_up(&job, std::iter::once(&ticket).chain(&waiting));
         let state = match (&adopt.state, stop) {
             (AdoptState::Starting | AdoptState::NotStarted(_), stop) => {
                 Life::Starting { stop: stop.map(|stop| stop.why) }
@@ -57,14 +65,16 @@ impl State {
         let going = self.going.entry(job.clone()).or_default();
         going.runs.push(id);
         going.runs.sort_unstable();
-        // Of several runs, the one that was told last knows most.
-        let newest = |tickets: &mut dyn Iterator<Item = &Ticket>| tickets.map(|ticket| ticket.run).max();
-        if newest(&mut waiting.iter()) > newest(&mut going.waiting.iter()) {
-            going.waiting = waiting.into();
+        // Of several runs, the one that was told last knows what waits.
+        let told = Some((told, Reverse(waiting.len())));
+        if told > going.told {
+            (going.told, going.waiting) = (told, waiting.into());
         }
+        self.owing.insert(job.clone());
         let signal = terms.stop_signal;
         self.runs.insert(id, Run { job: job.clone(), ticket, terms, state, output: Output::Open });
         self.forget_started_tickets(&job);
+        self.note_run(id, now);
         self.tell(Fact::Adopted { job, run: id });
         match adopt.state {
             AdoptState::Running { .. } if stop.is_some() => self.ask_to_end(id, signal),
@@ -75,22 +85,30 @@ impl State {
 
     /// A run ended with an earlier warden. People were told when the ledger was read, which knows why.
     pub(super) fn lost(&mut self, cut: ledger::Entry, now: Now) {
-        let ledger::Entry { run, job, slot, .. } = cut;
+        let ledger::Entry { run, of, job, slot, trigger, .. } = cut;
         self.last_run = self.last_run.max(run);
         if let (Some(slot), Some(past)) = (slot, self.jobs.past_mut(&job)) {
-            past.book(slot, Fate::Ran(run));
+            past.book(slot, Fate::Ran(of));
         }
-        let trigger = if slot.is_some() { Trigger::Schedule } else { Trigger::Request };
-        let ticket = Ticket::first(run, slot, trigger, String::new());
+        let ticket = Ticket { of, ..Ticket::first(run, slot, trigger, String::new()) };
         let (outcome, booked, volume) = (Outcome::Lost, now.wall, Volume::default());
         self.remember(Record { job, ticket, led: None, log: None, outcome, booked, volume, left: 0 });
     }
 
-    /// What waited by the word of an older run may have been started already.
+    /// What waited by the word of an older run may have been started already, and what came before it, too.
     fn forget_started_tickets(&mut self, job: &JobName) {
         if let Some(going) = self.going.get_mut(job) {
-            let started = going.runs.iter().max().copied();
-            going.waiting.retain(|ticket| started.is_none_or(|run| run < ticket.run));
+            let started = going.waiting.iter().rposition(|ticket| going.runs.contains(&ticket.run));
+            going.waiting.drain(..started.map_or(0, |started| started + 1));
+        }
+    }
+
+    /// What an engine before chose to make up for was chosen at one time, and all of its job between was decided then.
+    fn inherit_made_up<'a>(&mut self, job: &JobName, tickets: impl Iterator<Item = &'a Ticket>) {
+        let slots = tickets.filter(|ticket| ticket.trigger == Trigger::CatchUp).filter_map(|ticket| ticket.slot);
+        let slots: BTreeSet<Timestamp> = slots.filter(|slot| !self.watched.holds(*slot)).collect();
+        if let (Some(oldest), Some(newest)) = (slots.first(), slots.last()) {
+            self.jobs.make(job, Span { since: just_before(*oldest), until: *newest });
         }
     }
 
@@ -146,6 +164,7 @@ fn strange(id: RunId) -> Option<Context> {
         },
         stop: None::<Stop>,
         waiting: Vec::new(),
+        told: RunId(0),
         retry: None,
     })
 }

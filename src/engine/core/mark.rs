@@ -98,6 +98,12 @@ impl Trigger {
             Trigger::After => "after",
         }
     }
+
+    /// What [`Self::word`] gave.
+    pub fn parse(word: &str) -> Option<Self> {
+        let all = [Trigger::Schedule, Trigger::CatchUp, Trigger::Request, Trigger::After];
+        all.into_iter().find(|trigger| trigger.word() == word)
+    }
 }
 
 /// The part of a definition that a run needs after its start. It keeps it, whatever becomes of the file.
@@ -184,6 +190,9 @@ pub struct Context {
     pub stop: Option<Stop>,
     /// What starts once the job's runs are over, in this order.
     pub waiting: Vec<Ticket>,
+    /// The last run id that was given when this was written. Of the contexts of a job's runs the one that was written last
+    /// knows what waits; of two that were written after the same id, the one for which less waits.
+    pub told: RunId,
     /// It is over, has been told of, and is attempted again then.
     pub retry: Option<(Ticket, Timestamp)>,
 }

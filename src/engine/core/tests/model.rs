@@ -179,7 +179,7 @@ fn check_verdicts(world: &World) {
                 continue;
             }
             let mine: Vec<Timestamp> = match fate {
-                Fate::Missed(count) | Fate::Paused(count) => {
+                Fate::Missed(count, _) | Fate::Paused(count) => {
                     let row: Vec<_> = due.range(*oldest..=*slot).copied().collect();
                     assert_eq!(row.len() as u64, *count, "{text}: a row from {oldest} to {slot}");
                     row
