@@ -121,12 +121,7 @@ fn tell_one(fact: &Fact, now: Timestamp) {
         }
         Fact::Away { from, to, cause } => {
             let (from, to) = (words::clock(*from, *to), words::clock(*to, *from));
-            tracing::warn!(
-                code = "clock",
-                why = cause.code(),
-                "nobody watched from {from} to {to}: {}",
-                cause.words()
-            );
+            tracing::warn!(code = "clock", why = cause.code(), "nobody watched from {from} to {to}: {}", cause.words());
         }
         Fact::Unclaimed => tracing::warn!(
             code = "state",

@@ -94,7 +94,8 @@ impl State {
         let catch_up = entry.job.catch_up;
         let horizon = before(now.wall, LATE_LIMIT);
         let pause = self.pauses.span(name);
-        if catch_up.rule == CatchUpRule::None || pause.is_some_and(|pause| pause.until > now.wall) {
+        if !entry.job.enable || catch_up.rule == CatchUpRule::None || pause.is_some_and(|pause| pause.until > now.wall)
+        {
             return Choice::default();
         }
         let waiting = self.going.get(name).map_or(0, made_up_waiting);
@@ -107,14 +108,17 @@ impl State {
             return Choice { joins: true, ..Choice::default() };
         }
         let lone = first.is_none_or(|first| {
-            first >= horizon && (!all || self.jobs.following(name, first, &self.watched).is_none_or(|next| next > now.wall))
+            first >= horizon
+                && (!all || self.jobs.following(name, first, &self.watched).is_none_or(|next| next > now.wall))
         });
         if lone && owed.is_empty() && (!all || waiting == 0) {
             return Choice::default();
         }
         let window = SignedDuration::try_from(catch_up.window).unwrap_or(SignedDuration::MAX);
         let oldest = before(now.wall, window);
-        let from = first.map_or(now.wall, |first| just_before(first).min(self.watched.position()).max(just_before(oldest)));
+        let own =
+            entry.written.filter(|written| *written <= now.wall).unwrap_or(Timestamp::MIN).max(just_before(oldest));
+        let from = first.map_or(now.wall, |first| just_before(first).min(self.watched.position()).max(own));
         let next = |mut after: Timestamp| {
             loop {
                 let slot = self.jobs.unwatched(name, after, &self.watched)?;

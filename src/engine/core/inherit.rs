@@ -31,7 +31,8 @@ impl State {
         }
         let Some(context) = context.or_else(|| strange(id)) else { return };
         let Context { job, ticket, terms, stop, waiting, told, retry: _ } = context;
-        self.last_run = self.last_run.max(id).max(told).max(waiting.iter().map(|waiting| waiting.run).max().unwrap_or(id));
+        self.last_run =
+            self.last_run.max(id).max(told).max(waiting.iter().map(|waiting| waiting.run).max().unwrap_or(id));
         for (slot, trigger) in
             std::iter::once(&ticket).chain(&waiting).filter_map(|ticket| Some((ticket.slot?, ticket.trigger)))
         {

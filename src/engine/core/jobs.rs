@@ -24,6 +24,8 @@ pub struct Entry {
     pub number: Option<u64>,
     /// Slots up to here are none of the definition's.
     since: Timestamp,
+    /// Nor are those up to here, once the clock is there: the file says that it was changed in what was the future.
+    pub written: Option<Timestamp>,
     /// Which watched time counts for it.
     known: Known,
     /// Slots in here are decided besides: after the first instant, up to the second. Mostly none.
@@ -175,6 +177,7 @@ impl Jobs {
     pub fn arm(&mut self, armed: Armed, first: bool, watched: &Watched, now: Now) {
         let name = armed.job.name.clone();
         let since = armed.since.min(now.wall);
+        let written = (armed.since > since).then_some(armed.since);
         let place = watched.place(now.wall);
         let (known, decided, newest, past) = match (self.take(&name), self.retired.remove(&name)) {
             (Some(old), _) => (old.known.redefined(place), old.all_decided(), old.newest, old.past),
@@ -187,8 +190,18 @@ impl Jobs {
             }
         };
         let from = if first { watched.position().min(now.wall) } else { before(now.wall, LATE_LIMIT) };
-        let mut entry =
-            Entry { job: armed.job, number: None, since, known, decided, newest, broken: false, next: None, past };
+        let mut entry = Entry {
+            job: armed.job,
+            number: None,
+            since,
+            written,
+            known,
+            decided,
+            newest,
+            broken: false,
+            next: None,
+            past,
+        };
         entry.next = entry.undecided(from, self.base, watched, self.made(&name));
         self.put(name, entry);
     }

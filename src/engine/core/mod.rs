@@ -300,9 +300,9 @@ impl State {
         let mut gone = Vec::new();
         while let Some(forget) = self.forgets.front() {
             let started = forget.successor.is_none_or(|run| !self.preparing.contains(&run));
-            let marked = forget
-                .slot
-                .is_none_or(|slot| stretches.iter().any(|stretch| stretch.holds(slot)) || !(held || self.watched.holds(slot)));
+            let marked = forget.slot.is_none_or(|slot| {
+                stretches.iter().any(|stretch| stretch.holds(slot)) || !(held || self.watched.holds(slot))
+            });
             if !(started && marked) {
                 break;
             }

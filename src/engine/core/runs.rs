@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use super::catchup::claimed;
 use super::clock::Now;
 use super::life::{
-    CLAIM_LIMIT, CLOSE_LIMIT, DEATH_LIMIT, DRAIN_LIMIT, Environment, Kept, Ladder, Leader, Life, Output, PREPARE_LIMIT, Run, SWEEP_LIMIT, Tail,
-    Volume,
+    CLAIM_LIMIT, CLOSE_LIMIT, DEATH_LIMIT, DRAIN_LIMIT, Environment, Kept, Ladder, Leader, Life, Output, PREPARE_LIMIT,
+    Run, SWEEP_LIMIT, Tail, Volume,
 };
 use super::mark::{Stop, Terms, Ticket, Why};
 use super::past::{Fate, Record, Rule};

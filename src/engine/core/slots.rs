@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::catchup::Choice;
+use super::catchup::{self, Choice};
 use super::clock::{Cause, ClockJump, LATE_LIMIT, Now, just_before};
 use super::jobs::before;
 use super::life::Kept;
@@ -168,14 +168,17 @@ impl State {
                 () if in_time => live = Some(slot),
                 () => rows.missed(Some(slot)),
             }
-            let after = if (slot >= horizon && !paused) || (rows.last_count() < COUNT_LIMIT && look.budget > 0) {
-                look.budget = look.budget.saturating_sub(1);
-                slot
-            } else {
+            if (slot < horizon || paused) && (rows.last_count() >= COUNT_LIMIT || look.budget == 0) {
                 let far = leap(slot, pause, horizon, now);
-                choice.slots.first().map_or(far, |chosen| far.min(just_before(*chosen))).max(slot)
-            };
-            next = self.jobs.following(name, after, &self.watched);
+                let far = choice.slots.first().map_or(far, |chosen| far.min(just_before(*chosen)));
+                let following = |after| self.jobs.following(name, after, &self.watched);
+                if let Some(last) = catchup::newest(following, slot, far, 1).pop() {
+                    rows.reach(last);
+                    newest = last;
+                }
+            }
+            look.budget = look.budget.saturating_sub(1);
+            next = self.jobs.following(name, newest, &self.watched);
         }
         if pause.is_some_and(|pause| pause.until > now.wall) {
             // Due before the pause and found in it: late is too late.
@@ -338,6 +341,13 @@ impl Rows {
 
     fn last_count(&self) -> u64 {
         self.rows.last().map_or(0, |row| row.count)
+    }
+
+    /// The last row goes on up to this slot.
+    fn reach(&mut self, slot: Timestamp) {
+        if let Some(row) = self.rows.last_mut() {
+            (row.newest, row.count) = (slot, (row.count + 1).min(COUNT_LIMIT));
+        }
     }
 
     fn end(&mut self) {

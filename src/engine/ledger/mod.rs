@@ -151,7 +151,10 @@ impl Shared {
             last = Some(Instant::now());
             if let (true, Err(error)) = (well, &written) {
                 let path = path.display();
-                tracing::warn!(code = "state", "{path} cannot be written, what is missed or cut will not be known: {error}");
+                tracing::warn!(
+                    code = "state",
+                    "{path} cannot be written, what is missed or cut will not be known: {error}"
+                );
             }
             well = written.is_ok();
             if !claims.is_empty() {

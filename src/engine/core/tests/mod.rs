@@ -318,7 +318,7 @@ impl World {
         self.tick(self.now.wall + SignedDuration::from_secs(seconds));
     }
 
-    fn tick(&mut self, to: Timestamp) {
+    pub fn tick(&mut self, to: Timestamp) {
         self.now.mono += Duration::try_from(to.duration_since(self.now.wall)).unwrap();
         self.now.wall = to;
     }
@@ -333,6 +333,13 @@ impl World {
         let starting = |(id, known): (&RunId, &Known)| (known.state == AdoptState::Starting).then_some(*id);
         let ids: Vec<RunId> = self.warden.runs.iter().filter_map(starting).collect();
         ids.into_iter().for_each(|id| self.started(id));
+    }
+
+    /// The same, where the engine still lives to hear of it.
+    pub fn start_all_that_start(&mut self) {
+        if self.cut != Some(0) {
+            self.start_all();
+        }
     }
 
     pub fn started(&mut self, run: RunId) {
