@@ -22,13 +22,18 @@ use jiff::{SignedDuration, Timestamp};
 use super::clock::{Cause, LATE_LIMIT, Now, just_before};
 use super::jobs::before;
 use super::life::Kept;
-use super::mark::{Ticket, Trigger};
+use super::mark::{Mark, Ticket, Trigger};
 use super::past::{Fate, Rule};
 use super::pause::Span;
 use super::slots::Look;
 use super::{Going, State};
 use crate::engine::ledger::{End, Left, Word};
 use crate::job::{CatchUpRule, Job, JobName, MAX_CATCH_UP};
+
+/// How long after the ledger says so a daemon may have been there: it is written once a minute.
+const UNSEEN: SignedDuration = SignedDuration::from_secs(61);
+/// Deaths of daemons that are kept in mind: those whose time is not watched again; the oldest go first.
+const DOUBTS: usize = 4;
 
 /// The time before this engine.
 #[derive(Debug)]
@@ -37,19 +42,24 @@ pub(super) struct Before {
     pub cause: Cause,
     /// When somebody was there for certain.
     pub seen: Option<Timestamp>,
-    /// Slots up to here may have been started by a daemon that was killed.
-    killed: Option<Timestamp>,
+    /// Slots in here may have been started by daemons that were killed, the oldest first.
+    pub doubts: Vec<Span>,
 }
 
 impl Before {
-    /// By what is left in the ledger of a daemon before; `own`: this one's warden has a mark. `started`: when it did.
-    pub(super) fn of(left: &Left, own: bool, started: Timestamp) -> Self {
-        let another = !own && !left.own && !left.stretches.is_empty();
-        Self {
-            cause: if another && left.rebooted { Cause::Off } else { Cause::Down },
-            seen: left.seen,
-            killed: (another && left.end != End::Closed).then_some(started),
+    /// By the mark of this daemon's warden, which `started` then; where there is none, by the ledger of a daemon before.
+    pub(super) fn of(left: &Left, mark: Option<&Mark>, started: Timestamp) -> Self {
+        let another = mark.is_none() && !left.own && !left.stretches.is_empty();
+        let mut doubts = mark.map_or_else(|| left.doubts.clone(), |mark| mark.doubts.clone());
+        if let Some(last) = left.stretches.last().filter(|_| another && left.end != End::Closed) {
+            // It was there for a moment longer than the ledger says, by whatever clock.
+            let seen = left.seen.unwrap_or(last.to).max(last.to);
+            let until = if started > last.to { started } else { seen.checked_add(UNSEEN).unwrap_or(seen) };
+            doubts.push(Span { since: last.to, until });
+            doubts.drain(..doubts.len().saturating_sub(DOUBTS));
         }
+        let cause = if another && left.rebooted { Cause::Off } else { Cause::Down };
+        Self { cause, seen: left.seen, doubts }
     }
 }
 
@@ -75,10 +85,10 @@ pub(super) fn disown(owed: &mut BTreeMap<JobName, BTreeSet<Timestamp>>, job: &Jo
 }
 
 impl State {
-    /// Slots of a job up to here may have been started already by a daemon that was killed, and are missed for that.
-    pub(super) fn doubted(&self, name: &JobName) -> Option<Timestamp> {
+    /// Slots of a job in here may have been started already by a daemon that was killed, and are missed for that.
+    pub(super) fn doubted(&self, name: &JobName) -> Vec<Span> {
         let claims = self.jobs.get(name).is_some_and(|entry| entry.job.catch_up.rule != CatchUpRule::None);
-        self.before.killed.filter(|_| !claims)
+        if claims { Vec::new() } else { self.before.doubts.clone() }
     }
 
     /// Which slots of a job up to now are made up for: of those that nobody watched from `first` on, and of those that are

@@ -13,7 +13,7 @@ use super::pause::Span;
 use crate::job::{Armed, Job, JobName};
 
 /// Spans that are kept of each job in which slots were made up for; the oldest go first.
-const MADE_SPANS: usize = 4;
+const MADE_SPANS: usize = 16;
 
 /// A job as it stands.
 #[derive(Debug)]
@@ -144,10 +144,8 @@ impl Jobs {
     /// A run of the engine before stands for this slot, which the mark does not cover. Live slots before it were decided
     /// with it, unless it was made up for: then each of them has a run of its own.
     pub fn inherit(&mut self, name: &JobName, slot: Timestamp, trigger: Trigger) {
-        match trigger {
-            Trigger::CatchUp => self.make(name, Span { since: just_before(slot), until: slot }),
-            _ => self.inherited.entry(name.clone()).or_default().push(reach_back(slot)),
-        }
+        let Span { since, until } = stood_for(slot, trigger);
+        self.inherited.entry(name.clone()).or_default().push((since, until));
     }
 
     /// Slots of a job in this span are made up for, and never again.
@@ -312,6 +310,15 @@ impl Entry {
             }
         }
     }
+}
+
+/// The slots that a run for one stands for, by what began it.
+pub fn stood_for(slot: Timestamp, trigger: Trigger) -> Span {
+    let (since, until) = match trigger {
+        Trigger::CatchUp => (just_before(slot), slot),
+        _ => reach_back(slot),
+    };
+    Span { since, until }
 }
 
 /// The time before a decided slot in which a new definition may find slots that the old one has decided.

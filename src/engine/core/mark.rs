@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::clock::Stretch;
+use super::pause::Span;
 use crate::job::{Job, JobName, LogTarget, Retries};
 use crate::wire::{MAX_CONTEXT, MAX_MARK, RunId};
 
@@ -24,6 +25,8 @@ pub struct Mark {
     pub last_run: RunId,
     /// `@reboot` jobs are started.
     pub booted: bool,
+    /// What was due then may have been started by daemons that were killed.
+    pub doubts: Vec<Span>,
     /// The watched stretches, oldest first. Slots after the end of the last one are undecided.
     pub stretches: Vec<Stretch>,
 }

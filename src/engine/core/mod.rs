@@ -162,7 +162,7 @@ impl State {
         let mark = setting.mark.as_deref().and_then(Mark::decode);
         let started = setting.started.min(now.wall);
         let left = std::mem::take(&mut setting.left);
-        let before = catchup::Before::of(&left, mark.is_some(), setting.started);
+        let before = catchup::Before::of(&left, mark.as_ref(), setting.started);
         let stretches = match &mark {
             Some(mark) => mark.stretches.clone(),
             None if left.own => Vec::new(),
@@ -175,7 +175,7 @@ impl State {
         for (run, slot) in left.runs.iter().filter(|_| !left.own).filter_map(|run| Some((run, run.slot?))) {
             catchup::disown(&mut owed, &run.job, slot);
             if !watched.holds(slot) {
-                jobs.inherit(&run.job, slot, run.trigger);
+                jobs.make(&run.job, jobs::stood_for(slot, run.trigger));
             }
         }
         Self {
@@ -286,10 +286,11 @@ impl State {
     }
 
     fn send_mark(&mut self, stretches: Vec<Stretch>) {
-        let (base, last_run, booted) = (self.jobs.base(), self.last_run, self.booted);
-        let mark = Mark { base, last_run, booted, stretches: stretches.clone() };
+        let (base, last_run, booted, doubts) =
+            (self.jobs.base(), self.last_run, self.booted, self.before.doubts.clone());
+        let mark = Mark { base, last_run, booted, doubts: doubts.clone(), stretches: stretches.clone() };
         self.send(ToWarden::Mark { mark: mark.encode() });
-        self.note(Word::Mark { stretches, last_run });
+        self.note(Word::Mark { stretches, doubts, last_run });
         self.marking = Marking::Fresh;
     }
 

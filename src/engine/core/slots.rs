@@ -158,7 +158,7 @@ impl State {
         while let Some(slot) = next.filter(|slot| *slot <= now.wall) {
             newest = slot;
             let paused = pause.is_some_and(|pause| pause.holds(slot));
-            let in_time = slot >= horizon && doubted.is_none_or(|doubted| slot > doubted);
+            let in_time = slot >= horizon && !doubted.iter().any(|span| span.holds(slot));
             if paused || in_time {
                 rows.missed(live.take());
             }

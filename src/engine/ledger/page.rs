@@ -4,6 +4,7 @@
 //! rotad-ledger 2 BOOT-ID WARDEN-START
 //! mark open|stopping|closed LAST-RUN SEEN
 //! stretch NUMBER FROM TO
+//! doubt FROM TO
 //! run ATTEMPT RUN SINCE SLOT|- TRIGGER JOB
 //! owed SLOT JOB
 //! made FROM TO JOB
@@ -58,6 +59,8 @@ pub enum Word {
     Mark {
         /// Oldest first.
         stretches: Vec<Stretch>,
+        /// What was due in here may have been started by daemons that were killed.
+        doubts: Vec<Span>,
         /// The last run id that was given.
         last_run: RunId,
     },
@@ -104,6 +107,8 @@ pub struct Left {
     pub seen: Option<Timestamp>,
     /// What was watched, oldest first.
     pub stretches: Vec<Stretch>,
+    /// What was due in here may have been started by daemons before that were killed.
+    pub doubts: Vec<Span>,
     /// The last run id that was given.
     pub last_run: RunId,
     /// Runs that went on, as they stand in the file.
@@ -119,6 +124,7 @@ pub struct Left {
 pub struct Page {
     runs: BTreeMap<RunId, Entry>,
     stretches: Vec<Stretch>,
+    doubts: Vec<Span>,
     last_run: RunId,
     owed: BTreeMap<JobName, Vec<Timestamp>>,
     made: BTreeMap<JobName, Vec<Span>>,
@@ -131,7 +137,9 @@ impl Page {
         match word {
             Word::Enter(entry) | Word::Claim(entry) => drop(self.runs.insert(entry.run, entry)),
             Word::Strike(run) => drop(self.runs.remove(&run)),
-            Word::Mark { stretches, last_run } => (self.stretches, self.last_run) = (stretches, last_run),
+            Word::Mark { stretches, doubts, last_run } => {
+                (self.stretches, self.doubts, self.last_run) = (stretches, doubts, last_run);
+            }
             Word::Owed(job, slots) if slots.is_empty() => drop(self.owed.remove(&job)),
             Word::Owed(job, slots) => drop(self.owed.insert(job, slots)),
             Word::Made(job, spans) if spans.is_empty() => drop(self.made.remove(&job)),
@@ -145,6 +153,9 @@ impl Page {
         let mut text = format!("{TITLE}{head}\nmark {} {} {seen}\n", self.end.word(), self.last_run);
         for Stretch { number, from, to } in &self.stretches {
             let _ = writeln!(text, "stretch {number} {from} {to}");
+        }
+        for Span { since, until } in &self.doubts {
+            let _ = writeln!(text, "doubt {since} {until}");
         }
         // A name may hold blanks, so it comes last; a String takes everything.
         for Entry { run, of, job, slot, trigger, since } in self.runs.values() {
@@ -209,6 +220,10 @@ fn read_line(left: &mut Left, line: &str) -> Option<()> {
             let stretch = Stretch { number, from, to };
             let follows = left.stretches.last().is_none_or(|last| last.number < number);
             left.stretches.extend((from <= to && follows).then_some(stretch));
+        }
+        "doubt" if left.doubts.len() < MOST_STRETCHES => {
+            let (since, until) = rest.split_once(' ')?;
+            left.doubts.push(Span { since: since.parse().ok()?, until: until.parse().ok()? });
         }
         "owed" if left.owed.len() < MOST => {
             let (slot, job) = rest.split_once(' ')?;

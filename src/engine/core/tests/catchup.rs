@@ -259,8 +259,9 @@ fn f87_a_slot_that_was_claimed_never_runs_again() {
             world.write_ledger();
             assert_eq!(world.warden.started.len(), 1);
         }
-        world.hung = false;
+        world.hung = true;
         world.sleep(5);
+        world.hung = false;
         world.next_daemon();
         world.pass(5);
         assert_eq!(world.warden.started.len(), usize::from(starts), "claimed, and lost with the daemon");
@@ -502,8 +503,8 @@ fn a_ledger_that_cannot_be_read_is_none() {
     for disk in ["", "\n", "junk", "rotad-ledger 2 boot x\nmark open 0000000000000 2026-11-20T12:00:00Z\n"] {
         let mut world = World::with(vec![all("0 */10 * * * *", 9)]);
         world.pass(300);
-        world.disk = disk.into();
         world.sleep(3661);
+        world.disk = disk.into();
         world.next_daemon();
         assert_eq!(world.fates("a"), [], "{disk:?}: watched from its start");
         world.pass(600);

@@ -171,6 +171,7 @@ impl World {
         }
         world.state = State::new(setting(0, None, false, T0), world.now);
         world.load_all();
+        world.write_ledger();
         world
     }
 
@@ -202,10 +203,20 @@ impl World {
         }
     }
 
+    /// Time goes on: what was said before is on the disk by then.
+    fn save(&mut self, to: Timestamp) {
+        if !self.hung && self.cut != Some(0) && to != self.now.wall {
+            self.write_ledger();
+        }
+    }
+
     /// The disk takes the ledger.
     pub fn write_ledger(&mut self) {
         self.disk = self.page.write(&self.head(), self.now.wall);
         let claims = std::mem::take(&mut self.claims);
+        if claims.is_empty() {
+            return;
+        }
         let effects = self.state.step(Event::Claimed(claims), self.now);
         self.perform(effects);
     }
@@ -319,12 +330,14 @@ impl World {
     }
 
     pub fn tick(&mut self, to: Timestamp) {
+        self.save(to);
         self.now.mono += Duration::try_from(to.duration_since(self.now.wall)).unwrap();
         self.now.wall = to;
     }
 
     /// The wall clock is set.
     pub fn set_clock(&mut self, second: i64) {
+        self.save(at(second));
         self.now.wall = at(second);
         self.step(Event::Wake);
     }

@@ -46,8 +46,6 @@ enum Move {
     Order(usize),
     /// The wall clock goes on, and the monotonic one does not.
     Suspend(i64),
-    /// The ledger is written as it stands.
-    Write,
     /// The ledger is not written, for so many seconds.
     Hang(i64),
     /// Daemon and runs are gone at once, after so many messages and an age without a write; and come back so much later.
@@ -98,7 +96,6 @@ fn moves(may: May) -> impl Strategy<Value = Vec<Move>> {
         all.push((4, (0..6usize).prop_map(Move::Die).boxed()));
     }
     all.push((1, (0..400i64).prop_map(Move::Suspend).boxed()));
-    all.push((2, Just(Move::Write).boxed()));
     if daemons {
         all.push((2, (0..9usize, 0..200i64).prop_map(|(after, away)| Move::Kill(after, away)).boxed()));
         all.push((1, (0..9usize, 0..400i64).prop_map(|(after, away)| Move::Reboot(after, away)).boxed()));
@@ -193,10 +190,11 @@ fn play(world: &mut World, a_move: Move) {
             world.next_engine();
         }
         Move::Suspend(seconds) => {
-            world.now.wall += SignedDuration::from_secs(seconds);
+            let mono = world.now.mono;
+            world.sleep(seconds);
+            world.now.mono = mono;
             world.step(Event::Wake);
         }
-        Move::Write => world.write_ledger(),
         Move::Hang(seconds) => {
             world.hung = true;
             world.pass(seconds);
@@ -205,14 +203,15 @@ fn play(world: &mut World, a_move: Move) {
         }
         Move::Kill(after, away) | Move::Reboot(after, away) => {
             // At a slot, with its claims on the disk or not.
-            (world.hung, world.cut) = (after % 2 == 0, Some(after));
             if let Some(next) = world.state.next_wall().filter(|next| *next > world.now.wall) {
                 world.tick(next);
+                (world.hung, world.cut) = (after % 2 == 0, Some(after));
                 world.step(Event::Wake);
                 world.start_all_that_start();
             }
-            (world.hung, world.cut) = (false, None);
+            world.hung = true;
             world.sleep(away);
+            (world.hung, world.cut) = (false, None);
             if matches!(a_move, Move::Reboot(..)) {
                 world.now.mono = Duration::from_secs(away.unsigned_abs() % 7);
             }
