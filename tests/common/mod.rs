@@ -255,6 +255,37 @@ impl Daemon {
         self.ready();
     }
 
+    /// Kills warden and engine at once, and waits until both are gone.
+    pub fn kill(&mut self) {
+        let engine = self.engine();
+        Self::signal(self.pid(), nix::sys::signal::Signal::SIGSTOP);
+        for pid in engine.into_iter().chain([self.pid()]) {
+            Self::signal(pid, nix::sys::signal::Signal::SIGKILL);
+        }
+        self.wait();
+        // Nobody but init reaps it now.
+        let gone = |pid: i32| {
+            !fs::exists(format!("/proc/{pid}/exe")).unwrap_or(false)
+                || fs::read_link(format!("/proc/{pid}/exe")).is_err()
+        };
+        until_true("the engine is gone", || engine.is_none_or(gone));
+    }
+
+    /// Starts another daemon in the place of one that has ended, and waits until it answers.
+    pub fn again(&mut self) {
+        let at = |name: &str| self.dir.path().join(name);
+        let log = |name: &str| File::options().append(true).open(at(name)).unwrap();
+        self.child = Command::new(env!("CARGO_BIN_EXE_rotad"))
+            .args(["-c".into(), at("rotad.yaml")])
+            .env_remove("NOTIFY_SOCKET")
+            .stdin(Stdio::null())
+            .stdout(log("stdout"))
+            .stderr(log("stderr"))
+            .spawn()
+            .unwrap();
+        self.ready();
+    }
+
     /// Asks the daemon to stop and waits until it has.
     pub fn stop(&mut self) -> ExitStatus {
         Self::signal(self.pid(), nix::sys::signal::Signal::SIGTERM);

@@ -33,7 +33,7 @@ use crate::job::{CatchUpRule, Job, JobName, MAX_CATCH_UP};
 /// How long after the ledger says so a daemon may have been there: it is written once a minute.
 const UNSEEN: SignedDuration = SignedDuration::from_secs(61);
 /// Deaths of daemons that are kept in mind: those whose time is not watched again; the oldest go first.
-const DOUBTS: usize = 4;
+const DOUBTS: usize = 16;
 
 /// The time before this engine.
 #[derive(Debug)]
@@ -55,6 +55,8 @@ impl Before {
             // It was there for a moment longer than the ledger says, by whatever clock.
             let seen = left.seen.unwrap_or(last.to).max(last.to);
             let until = if started > last.to { started } else { seen.checked_add(UNSEEN).unwrap_or(seen) };
+            let watched = |doubt: &Span| left.stretches.iter().any(|at| at.from <= doubt.since && doubt.until <= at.to);
+            doubts.retain(|doubt| !watched(doubt));
             doubts.push(Span { since: last.to, until });
             doubts.drain(..doubts.len().saturating_sub(DOUBTS));
         }

@@ -227,7 +227,8 @@ fn read_line(left: &mut Left, line: &str) -> Option<()> {
         }
         "owed" if left.owed.len() < MOST => {
             let (slot, job) = rest.split_once(' ')?;
-            left.owed.entry(JobName::parse(job).ok()?).or_default().insert(slot.parse().ok()?);
+            let slot = slot.parse().ok()?;
+            left.owed.entry(JobName::parse(job).ok()?).or_default().insert(slot);
         }
         "made" if left.made.len() < MOST => {
             let mut words = rest.splitn(3, ' ');
