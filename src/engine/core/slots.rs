@@ -264,7 +264,8 @@ impl State {
     /// Has a ticket wait until the job's runs are over. The contexts of those runs remember it, and the newest wins.
     fn wait(&mut self, name: &JobName, ticket: Ticket, now: Now) {
         if let Some(going) = self.going.get_mut(name) {
-            let older = going.waiting.pop_back_if(|older| older.trigger != Trigger::CatchUp);
+            let gives_way = going.waiting.back().is_some_and(|older| older.trigger != Trigger::CatchUp);
+            let older = if gives_way { going.waiting.pop_back() } else { None };
             if ticket.slot.is_some() && going.runs.iter().any(|run| self.preparing.contains(run)) {
                 going.mark_at.get_or_insert(self.stood);
             }
