@@ -13,6 +13,7 @@ use std::process::{Command, Output};
 use common::{Daemon, Setup, root_or_skip, until, until_true};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{Group, Uid, User, setfsuid};
+use rotad::api::monitor;
 use rotad::api::peer::Right;
 use rotad::api::route::{BASE, ROUTES};
 use rotad::wire::RunId;
@@ -127,6 +128,10 @@ fn g96_rights_on_tcp_by_user_and_route() {
         (uid("daemon"), Some(Right::Change)),
         (0, Some(Right::Change)),
     ] {
+        for route in monitor::ROUTES {
+            let answer = endpoint.ask(user, route.method, route.path);
+            assert_eq!(status(&answer), if right.is_some() { 200 } else { 403 }, "{user} {}: {answer}", route.path);
+        }
         for route in ROUTES {
             let path = route.path.replace("NAME", "a").replace("ID", &RunId(7).to_string());
             let answer = endpoint.ask(user, route.method, &format!("{BASE}{path}"));

@@ -10,7 +10,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
-use rotad::schedule::{Dialect, Schedule, parse_zone};
+use rotad::schedule::{Dialect, Dst, Schedule, parse_zone};
 
 /// A field as text, what it means, and whether it counts as a star when both day fields are looked at.
 #[derive(Clone, Debug)]
@@ -144,6 +144,19 @@ fn by_crond(zone: &TimeZone, from: Timestamp, days: i64, fields: &Fields) -> Vec
     runs
 }
 
+/// What `dst` promises, minute by minute: the times that the clock shows, each the first time only unless `both`; and, unless
+/// `skip`, the minute at which the clock has jumped over one.
+fn by_dst(zone: &TimeZone, from: Timestamp, days: i64, dst: Dst, matches: impl Fn(DateTime) -> bool) -> Vec<Timestamp> {
+    let wall_minute = |at: Timestamp| (at.as_second() + i64::from(zone.to_offset(at).seconds())).div_euclid(60);
+    let wall = |minute: i64| TimeZone::UTC.to_datetime(Timestamp::from_second(minute * 60).unwrap());
+    let shown = by_the_wall(zone, from, days, dst != Dst::Both, &matches);
+    let jumped_over = |at: Timestamp| {
+        let before = wall_minute(at - SignedDuration::from_mins(1));
+        (before + 1..wall_minute(at)).any(|minute| matches(wall(minute)))
+    };
+    minutes(from, days).filter(|at| shown.contains(at) || dst != Dst::Skip && jumped_over(*at)).collect()
+}
+
 fn slots(schedule: &Schedule, from: Timestamp, days: i64) -> Vec<Timestamp> {
     let until = from + SignedDuration::from_hours(24 * days);
     std::iter::successors(schedule.next(from, from), |&after| schedule.next(after, from))
@@ -202,6 +215,93 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 8, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a4_dst_agrees_with_its_model_where_clocks_change(fields in fields()) {
+        for &(zone, from, days) in WINDOWS {
+            let zone = &parse_zone(zone).unwrap();
+            let from: Timestamp = from.parse().unwrap();
+            let text = cron_text(&fields);
+            let either = fields[2].star || fields[4].star;
+            let vixie = fields[2].begins_with_star() || fields[4].begins_with_star();
+            for dst in Dst::ALL {
+                for (text, dialect, and) in [
+                    (text.clone(), Dialect::Robfig, either),
+                    (text.clone(), Dialect::Vixie, vixie),
+                    (systemd_text(&fields), Dialect::Systemd, true),
+                ] {
+                    let model = by_dst(zone, from, days, dst, |at| matches(&fields, at, and));
+                    let schedule = parse(&text, dialect, zone).with_dst(dst);
+                    prop_assert_eq!(slots(&schedule, from, days), model, "{} {} {} {:?}", dialect, text, dst, zone.iana_name());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_explanation_tells_what_next_does(fields in fields(), offsets in prop::collection::vec(0..3 * 86_400i64, 4), dst in 0..4usize) {
+        for &(name, from, days) in WINDOWS {
+            let zone = &parse_zone(name).unwrap();
+            let from: Timestamp = from.parse().unwrap();
+            let texts = [
+                (cron_text(&fields), Dialect::Robfig),
+                (cron_text(&fields), Dialect::Vixie),
+                (cron_text(&fields), Dialect::Cronexpr),
+                (systemd_text(&fields), Dialect::Systemd),
+            ];
+            for (text, dialect) in texts {
+                // cronexpr takes no step as large as some of these.
+                let Ok(schedule) = Schedule::parse(&text, dialect, zone, "model") else { continue };
+                let schedule = Dst::ALL.get(dst).map_or(schedule.clone(), |&dst| schedule.with_dst(dst));
+                let all = slots(&schedule, from, days);
+                let some = all.iter().step_by(all.len() / 4 + 1).flat_map(|&at| [at, at + SignedDuration::from_secs(1)]);
+                let change = zone.following(from).next().map(|change| change.timestamp());
+                let beside = change.iter().flat_map(|&at| (-3..=3).map(move |half| at + SignedDuration::from_mins(30 * half)));
+                let slots_beside = all.iter().filter(|&&at| change.is_some_and(|change| at.duration_since(change).abs() < SignedDuration::from_mins(61)));
+                let asked = offsets.iter().map(|&seconds| from + SignedDuration::from_secs(1 + seconds % (days * 86_400)));
+                let asked = asked.chain(some).chain(beside).chain(slots_beside.copied().take(6));
+                for at in asked.filter(|&at| from < at && at <= from + SignedDuration::from_hours(24 * days)) {
+                    check_explanation(&schedule, at, from, &all);
+                }
+            }
+        }
+    }
+}
+
+/// `all` are the slots after `from`.
+fn check_explanation(schedule: &Schedule, at: Timestamp, from: Timestamp, all: &[Timestamp]) {
+    let zone = schedule.zone();
+    let told = schedule.explain(at, from);
+    let context = format!("{schedule:?} {:?} at {at}: {told:?}", schedule.dst());
+    assert_eq!(told.due, all.contains(&at), "{context}");
+    match all.iter().find(|&&slot| slot > at) {
+        Some(next) => assert_eq!(told.after, Some(*next), "{context}"),
+        None => assert!(told.after.is_none_or(|after| after > at), "{context}"),
+    }
+    // The slot before is one, and there is none between it and this instant.
+    match told.before {
+        Some(before) => assert!(before < at && schedule.next(before, from).is_none_or(|next| next >= at), "{context}"),
+        None => assert_eq!(all.iter().find(|&&slot| slot < at), None, "{context}"),
+    }
+    if let Some(last) = all.iter().rfind(|&&slot| slot < at) {
+        assert_eq!(told.before, Some(*last), "{context}");
+    }
+    let wall = zone.to_datetime(at);
+    let comes_twice = zone.to_ambiguous_timestamp(wall).is_ambiguous();
+    let jump = zone.to_offset(at) != zone.to_offset(at - SignedDuration::from_nanos(1));
+    match comes_twice || jump {
+        false => assert_eq!((told.due, told.clock.is_some()), (told.fits, false), "{context}"),
+        true => assert!(told.due == told.fits || told.clock.is_some(), "{context}"),
+    }
+    // Joined as the rules say, the fields are `fits`.
+    let either = told.rules.iter().any(|rule| rule.contains("either"));
+    let (days, others): (Vec<_>, Vec<_>) = told.fields.iter().partition(|field| field.name.starts_with("day of"));
+    let day = if either { days.iter().any(|field| field.fits) } else { days.iter().all(|field| field.fits) };
+    assert_eq!(told.fits, day && others.iter().all(|field| field.fits), "{context}");
+}
+
 /// A day-of-month field with `L`, `W`, and a day-of-week field with `L`, `#`.
 fn special_days() -> impl Strategy<Value = (String, String)> {
     let dom_item = prop_oneof![
@@ -235,8 +335,14 @@ proptest! {
         let start = jiff::civil::date(year, month, 1).to_zoned(TimeZone::UTC).unwrap().timestamp();
         let mut theirs = chrono::DateTime::from_timestamp(start.as_second(), 0).unwrap();
         let mut after = start;
-        for _ in 0..30 {
+        for round in 0..30 {
             let next = ours.next(after, start).unwrap();
+            if round == 0 {
+                let told = ours.explain(next, start);
+                prop_assert!(told.due && told.fits && (told.fields[3].fits || told.fields[5].fits), "{:?}", told);
+                let day_before = ours.explain(next - SignedDuration::from_hours(24), start);
+                prop_assert_eq!(day_before.due, day_before.fits, "{:?}", day_before);
+            }
             theirs = oracle.find_next_occurrence(&theirs, false).unwrap();
             prop_assert_eq!(next.as_second(), theirs.timestamp(), "{} after {}", text, after);
             after = next;

@@ -88,3 +88,22 @@ fn other_mistakes_say_which() {
     assert!(error(&["* * * * *", "--dialect", "quartz"]).starts_with("usage: "));
     assert!(error(&["* * * * *", "-n", "10001"]).starts_with("usage: "));
 }
+
+#[test]
+fn the_table_follows_a_rule_of_ones_own() {
+    let table = |dst, from, n| {
+        run(&["30 2 * * *", "--dst", dst, "--timezone", "Europe/Berlin", "--from", from, "-n", n]).unwrap()
+    };
+    assert_eq!(
+        table("once", "2027-03-28T00:00:00Z", "1"),
+        "Sun 2027-03-28 03:00:00  +02:00 CEST  in 1h  made up: the clock has just jumped over its time\n"
+    );
+    assert!(table("skip", "2027-03-28T00:00:00Z", "1").starts_with("-- 02:30 does not exist on 2027-03-28"));
+    assert_eq!(
+        table("skip", "2026-10-25T00:00:00Z", "2"),
+        "Sun 2026-10-25 02:30:00  +02:00 CEST  in 30m    first of two such times\n\
+         Mon 2026-10-26 02:30:00  +01:00 CET   in 1d 1h\n"
+    );
+    assert!(table("both", "2026-10-25T00:00:00Z", "2").contains("second of two such times"));
+    assert!(run(&["* * * * *", "--dst", "twice"]).unwrap_err().starts_with("usage: "));
+}

@@ -6,8 +6,8 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use rotad::api::crond;
 use rotad::api::route::ROUTES;
+use rotad::api::{crond, monitor};
 use rotad::cli::Exit;
 
 #[path = "surface/mdoc.rs"]
@@ -69,10 +69,11 @@ fn every_route_and_its_parameters() {
     let page = page("rotad.8");
     let verbs = ["GET", "POST", "PUT", "DELETE"];
     let listed = page.lines().filter(|line| verbs.iter().any(|verb| line.starts_with(&format!(".It Ic {verb} No /"))));
-    assert_eq!(listed.count(), ROUTES.len() + crond::ROUTES.len());
+    assert_eq!(listed.count(), ROUTES.len() + crond::ROUTES.len() + monitor::ROUTES.len());
     let own = ROUTES.iter().map(|route| (route.method, route.path, route.query));
     let crond = crond::ROUTES.iter().map(|route| (route.method, route.path, route.query));
-    for (method, path, query) in own.chain(crond) {
+    let monitor = monitor::ROUTES.iter().map(|route| (route.method, route.path, &[][..]));
+    for (method, path, query) in own.chain(crond).chain(monitor) {
         let shown = path.replace("NAME", " Ns Ar NAME Ns ").replace("ID", " Ns Ar ID Ns ");
         let shown = shown.strip_suffix(" Ns ").unwrap_or(&shown);
         let part = part(&page, &format!(".It Ic {method} No {shown}\n"), ".It");

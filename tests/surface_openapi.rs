@@ -6,8 +6,8 @@ mod surface;
 
 use std::collections::BTreeSet;
 
-use rotad::api::{crond, route};
-use rotad::engine::BeatsView;
+use rotad::api::{crond, monitor, route};
+use rotad::engine::{BeatsView, TargetView};
 use rotad::wire::RunId;
 use serde_json::Value;
 use surface::Daemon;
@@ -18,13 +18,15 @@ fn document(daemon: &Daemon) -> Value {
     serde_json::from_str(&body).unwrap()
 }
 
-/// Method and path of every route of both tables, with what each takes and gives.
+/// Method and path of every route of all tables, with what each takes and gives.
 fn routes() -> Vec<(&'static str, String, &'static [&'static str], &'static str)> {
     let own = route::ROUTES.into_iter().map(|route| {
         let path = format!("{}{}", route::BASE, route.path);
         (route.method, path, route.query, route.body)
     });
-    own.chain(crond::ROUTES.into_iter().map(|route| (route.method, route.path.into(), route.query, route.body)))
+    let monitor = monitor::ROUTES.into_iter().map(|route| (route.method, route.path.into(), &[][..], ""));
+    own.chain(monitor)
+        .chain(crond::ROUTES.into_iter().map(|route| (route.method, route.path.into(), route.query, route.body)))
         .collect()
 }
 
@@ -177,6 +179,10 @@ fn real_answers_have_the_promised_shapes() {
     }
     for beats in [BeatsView::default(), BeatsView { failing: Some("no".into()), ..BeatsView::default() }] {
         check(schemas, &schemas["Beats"], &serde_json::to_value(beats).unwrap()).unwrap();
+    }
+    for target in [TargetView::default(), TargetView { failing: Some("no".into()), ..TargetView::default() }] {
+        let target = TargetView { kind: "mail".into(), ..target };
+        check(schemas, &schemas["Target"], &serde_json::to_value(target).unwrap()).unwrap();
     }
     for (method, path, query, shape) in routes() {
         let described = path.replace("NAME", "{NAME}").replace("ID", "{ID}");

@@ -90,6 +90,13 @@ fn job_texts() -> Vec<(String, bool)> {
         "command: 7\nname: 7\nnice: '19'\nkill_after: 1h 30min\nlimits: {output: 4 KiB, nofile: '4096'}\n",
         "command: x\nuser: host$\nname: a\nenvironment_file: /etc/a.yaml\n",
         "command: x\nuser: a\nname: a.b-c é\ntimezone: America/Argentina/Buenos_Aires\ndialect: gorhill\nschedule: '0 0 * * *'\n",
+        "command: x\nnotify: none\n",
+        "command: x\nnotify: []\n",
+        "command: x\nnotify:\n- {on: failure, to: ops}\n- {on: [late, silent], within: 5m, to: [a, b]}\n\
+         - {on: long, over: 2h, times: 2, to: {mail: [a@b, c]}}\n\
+         - {on: [start, success], to: {ping: 'https://x/y', headers: {A: b}, timeout: 2s}}\n\
+         - {on: attempt, to: {webhook: 'http://x', template: 'a {{job}}'}}\n- {on: failure, to: {command: [/x, -y]}}\n\
+         - {on: missed, to: {beat: event}}\n- {on: skipped, to: {report: 'http://x:1/report'}}\n",
     ] {
         texts.push((good.to_owned(), true));
     }
@@ -116,6 +123,11 @@ fn job_texts() -> Vec<(String, bool)> {
         "enable: yes",
         "enable: 1",
         "overlap: true\non_overlap: skip",
+        "schedule: '@daily'\nat: 2026-12-01T02:30",
+        "at: tomorrow",
+        "at: 2026-12-01T02:30:00.5",
+        "dst: twice",
+        "at: 2026-12-01T02:30\nwhen_done: burn",
         "on_overlap: wait",
         "umask: 0o1000",
         "umask: 'x'",
@@ -164,10 +176,20 @@ fn job_texts() -> Vec<(String, bool)> {
         "log: syslog",
         "log: {target: file}",
         "no_new_privs: 'no'",
-        "retries: 3",
+        "retry: 3",
         "dialect: cron",
         "timezone: ''",
         "schedule: [a]",
+        "notify: all",
+        "notify: {on: failure, to: a}",
+        "notify: [failure]",
+        "notify: [{on: failed, to: a}]",
+        "notify: [{on: failure, too: a, to: a}]",
+        "notify: [{on: failure, to: {ping: 'file:///x'}}]",
+        "notify: [{on: failure, to: {mail: -oQ/tmp}}]",
+        "notify: [{on: failure, to: {beat: metrics}}]",
+        "notify: [{on: long, times: 1, to: a}]",
+        "notify: [{on: late, within: 5x, to: a}]",
     ] {
         texts.push((format!("command: /x\n{bad}\n"), false));
     }
@@ -182,7 +204,11 @@ fn config_texts() -> Vec<(String, bool)> {
          allow_root_jobs: true\nengine_user: engine\nstop_timeout: 2m\n\
          log: {target: file, dir: /l, max_size: 10MB, keep: 2, debug: true}\n",
         "log: journal\n",
+        "targets: {ops: {webhook: 'https://x/y', headers: {A: b}}, dba: {mail: a@b}}\nnotify: [{on: failure, to: [ops, dba]}]\n",
+        "notify: none\nsendmail: /x\n",
         "log: none\n",
+        "history: none\n",
+        "history: {keep: 1w, rows: 5000, size: 10MiB, tail: 0}\n",
         "port: '9999'\n",
         "allowed_users: []\n",
         "ip: 10.0.0.1\nport: 9999\nbk_cloud_id: 0\nbk_monitor_beat:\n  inner_event_name: e\n  inner_metrics_name: m\n  \
@@ -194,6 +220,12 @@ fn config_texts() -> Vec<(String, bool)> {
     let bad = [
         "- a\n",
         "prot: 1\n",
+        "targets: [a]\n",
+        "targets: {a: b}\n",
+        "targets: {-a: {mail: b}}\n",
+        "targets: {a: {maill: b}}\n",
+        "targets: {a: {webhook: ftp://x}}\n",
+        "sendmail: x\n",
         "port: 65536\n",
         "port: -1\n",
         "port: ~\n",
@@ -210,6 +242,9 @@ fn config_texts() -> Vec<(String, bool)> {
         "log: {keep: 1001}\n",
         "log: {to: x}\n",
         "log: [a]\n",
+        "history: some\n",
+        "history: {rows: 999}\n",
+        "history: {to: x}\n",
         "bk_monitor_beat: {beat: x}\n",
         "bk_cloud_id: x\n",
         "bk_monitor_beat: {custom_event: {id: 1}}\n",

@@ -51,7 +51,7 @@ impl From<Refusal> for Problem {
             "no-such-job" | "no-such-run" => 404,
             "bad-job" | "bad-schedule" => 422,
             "not-written" => 500,
-            "busy" | "limit" | "stopping" => 503,
+            "busy" | "limit" | "starting" | "stopping" => 503,
             _ => 409,
         };
         Self { status, refusal }

@@ -23,6 +23,7 @@ mod guard;
 mod head;
 mod held;
 mod inflow;
+pub mod monitor;
 mod outflow;
 mod owner;
 pub mod peer;
@@ -152,11 +153,14 @@ impl Endpoint {
         };
     }
 
-    /// One table of routes for each beginning of a path.
+    /// One table of routes for each beginning of a path: our own, what monitors ask, and else mysql-crond's.
     fn reply(&self, asked: &Asked<'_>) -> Result<Reply, answer::Problem> {
-        match asked.url.starts_with(route::BASE) {
-            true => self.carry_out(route::route(asked)?, asked.peer),
-            false => Ok(Reply::Whole(crond::answer(asked, &self.engine, &self.places))),
+        if asked.url.starts_with(route::BASE) {
+            return self.carry_out(route::route(asked)?, asked.peer);
+        }
+        match monitor::answer(asked, &self.engine) {
+            Some(answer) => answer.map(Reply::Whole),
+            None => Ok(Reply::Whole(crond::answer(asked, &self.engine, &self.places))),
         }
     }
 

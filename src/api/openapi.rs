@@ -1,14 +1,16 @@
-//! `GET /openapi.json`: the routes of both tables and the shapes of `schemas.json` as an OpenAPI 3.1 document. A test holds
+//! `GET /openapi.json`: the routes of all tables and the shapes of `schemas.json` as an OpenAPI 3.1 document. A test holds
 //! real answers against it.
 
 use serde_json::{Map, Value, json};
 
 use super::peer::Right;
-use super::{crond, route};
+use super::{crond, monitor, route};
+
+const JSON: &str = "application/json";
 
 const SCHEMAS: &str = include_str!("schemas.json");
 
-/// What the document says of a route of either table.
+/// What the document says of a route of any table.
 struct Operation<'a> {
     method: &'a str,
     path: String,
@@ -16,6 +18,8 @@ struct Operation<'a> {
     query: &'a [&'a str],
     body: &'a str,
     gives: &'a str,
+    /// Of its answer.
+    content_type: &'a str,
     summary: &'a str,
     /// The shape of a refusal.
     refusal: &'a str,
@@ -48,16 +52,30 @@ fn operations() -> impl Iterator<Item = Operation<'static>> {
         query: route.query,
         body: route.body,
         gives: route.gives,
+        content_type: JSON,
         summary: route.summary,
         refusal: "Problem",
     });
-    own.chain(crond::ROUTES.into_iter().map(|route| Operation {
+    let monitor = monitor::ROUTES.into_iter().map(|route| Operation {
+        method: route.method,
+        path: route.path.to_owned(),
+        right: route.right,
+        query: &[],
+        body: "",
+        gives: route.gives,
+        // Of its parameters a client of the document need know nothing.
+        content_type: route.content_type.split(';').next().unwrap_or(route.content_type),
+        summary: route.summary,
+        refusal: "Problem",
+    });
+    own.chain(monitor).chain(crond::ROUTES.into_iter().map(|route| Operation {
         method: route.method,
         path: route.path.to_owned(),
         right: route.right,
         query: route.query,
         body: route.body,
         gives: route.gives,
+        content_type: JSON,
         summary: route.summary,
         refusal: "CrondFault",
     }))
@@ -95,7 +113,7 @@ impl Operation<'_> {
                 "default": refusal,
             }),
             "Stopping" => json!({"202": content("application/json", "Stopping"), "default": refusal}),
-            gives => json!({"200": content("application/json", gives), "default": refusal}),
+            gives => json!({"200": content(self.content_type, gives), "default": refusal}),
         }
     }
 }

@@ -20,6 +20,11 @@ pub enum Record {
         /// Which, and how.
         end: Box<RunView>,
     },
+    /// An attempt of a run is over, and another follows.
+    Retry {
+        /// Which, how it ended, and when the next one is due.
+        retry: Box<RunView>,
+    },
     /// The engine no longer knows the run: nothing more will come of it.
     Gone {
         /// Which.
@@ -41,13 +46,20 @@ pub enum Record {
         /// Of which run.
         run: String,
     },
-    /// What follows is, until the next of these, mostly of this run. The first record of every stream of a run.
+    /// What follows is, until the next of these, mostly of this attempt of this run. The first record of every stream of a run.
     Run {
         /// Its id.
         run: String,
         /// Of which job.
         job: JobName,
+        /// Which attempt of the run, counted from 1.
+        #[serde(default = "first")]
+        attempt: u32,
     },
+}
+
+fn first() -> u32 {
+    1
 }
 
 /// A line as it was printed, without loss.
@@ -208,7 +220,7 @@ mod tests {
             Record::Line(line(b"x")),
             Record::Dropped { dropped: 3, run: run.clone() },
             Record::Skipped { skipped: 3, run: run.clone() },
-            Record::Run { run, job },
+            Record::Run { run, job, attempt: 2 },
         ] {
             let text = serde_json::to_string(&record).unwrap();
             assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record, "{text}");

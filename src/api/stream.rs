@@ -79,63 +79,110 @@ struct Writer<'a, W> {
     out: Outflow<W>,
     /// Lines of each run, of those that are kept.
     most: usize,
-    /// Runs whose output is over, and which are not yet booked.
-    ending: Vec<RunId>,
+    /// Attempts whose output is over, and of whose runs nobody has said what becomes of them.
+    ending: Vec<Ending>,
     /// Until they are asked for again.
     patience: Duration,
     asked: Instant,
 }
 
+/// An attempt whose output is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Ending {
+    run: RunId,
+    attempt: u32,
+    /// It was told that another follows.
+    told: bool,
+}
+
 impl<W: Write> Writer<'_, W> {
-    /// What is kept of a run, and its end if it is over. Gives back how many lines it has had, and whether its end was told.
-    fn kept(&mut self, tails: &Tails, run: RunId, job: &JobName) -> io::Result<(u64, bool)> {
-        self.out.record(&Record::Run { run: run.to_string(), job: job.clone() })?;
-        let tail = tails.of(run).unwrap_or_default();
-        let known = tail.skipped + tail.lines.len() as u64;
-        self.lines(run, tail.skipped, tail.lines)?;
-        let view = self.ask(run).ok().filter(|view| view.state == "over");
-        let over = view.is_some();
-        if let Some(view) = view {
+    /// What is kept of a run, and its end if it is over. Gives back what was told of its attempts.
+    fn kept(&mut self, tails: &Tails, run: RunId, job: &JobName) -> io::Result<Vec<Seam>> {
+        let mut seams = Vec::new();
+        for (id, attempt) in self.attempts(tails, run) {
+            self.head(run, attempt, job)?;
+            let tail = tails.of(id).unwrap_or_default();
+            seams.push(Seam { run: id, known: tail.skipped + tail.lines.len() as u64, over: false });
+            self.lines(run, tail.skipped, tail.lines)?;
+        }
+        if let Some(view) = self.ask(run).ok().filter(|view| view.state == "over") {
+            seams.iter_mut().for_each(|seam| seam.over = true);
             self.out.record(&Record::End { end: Box::new(view) })?;
         }
-        Ok((known, over))
+        Ok(seams)
+    }
+
+    /// The attempts that are told of from what is kept: all of them, or where there shall be few lines the last. A run of whose
+    /// output nothing is known has one.
+    fn attempts(&self, tails: &Tails, run: RunId) -> Vec<(RunId, u32)> {
+        let mut attempts = tails.attempts_of(run);
+        if self.most != usize::MAX {
+            attempts.drain(..attempts.len().saturating_sub(1));
+        }
+        let number = |id: &RunId| (*id, tails.attempt(*id).map_or(1, |(_, attempt)| attempt));
+        let known: Vec<(RunId, u32)> = attempts.iter().map(number).collect();
+        if known.is_empty() { vec![(run, 1)] } else { known }
     }
 
     fn follow_run(&mut self, tails: &Tails, run: RunId, job: &JobName) -> io::Result<()> {
-        self.out.record(&Record::Run { run: run.to_string(), job: job.clone() })?;
-        // A run of whose output nothing is known is still worth waiting for.
-        if let Some((tail, events)) = tails.follow(run) {
-            // Lines told or known to be lost.
-            let mut known = tail.skipped + tail.lines.len() as u64;
-            self.lines(run, tail.skipped, tail.lines)?;
-            loop {
-                match self.wait(&events, HEARTBEAT)? {
-                    Ok((_, TailEvent::Lines(lines))) => {
-                        self.dropped(run, lines.first.saturating_sub(known))?;
-                        known = lines.first + lines.count;
-                        self.batch(run, &lines, 0)?;
+        let mut attempts = self.attempts(tails, run);
+        loop {
+            let mut last = (run, 1);
+            for attempt in mem::take(&mut attempts) {
+                last = attempt;
+                self.head(run, attempt.1, job)?;
+                self.follow_attempt(tails, run, attempt.0)?;
+            }
+            // Of an attempt that is yet to come, all is wanted.
+            self.most = usize::MAX;
+            self.over(run, last.1);
+            let newer = |tails: &Tails| -> Vec<(RunId, u32)> {
+                let number = |id: RunId| Some((id, tails.attempt(id)?.1));
+                let newer = tails.attempts_of(run).into_iter().filter(|id| *id > last.0);
+                newer.filter_map(number).collect()
+            };
+            while attempts.is_empty() {
+                // What is over may have had another attempt since it was looked for.
+                let view = self.look(tails, run)?;
+                attempts = newer(tails);
+                match view {
+                    _ if !attempts.is_empty() => {}
+                    Look::Over(record) => return self.out.record(&record),
+                    Look::GoesOn => {
+                        self.out.flush()?;
+                        std::thread::sleep(self.patience);
+                        self.out.heartbeat()?;
                     }
-                    // The next lines tell how many there were before them.
-                    Ok((_, TailEvent::Dropped(_))) => {}
-                    Err(RecvTimeoutError::Timeout) => self.out.heartbeat()?,
-                    // What it printed last, and a client that did not read did not get, is still kept.
-                    Ok((_, TailEvent::Over)) | Err(RecvTimeoutError::Disconnected) => break,
                 }
             }
-            let tail = tails.of(run).unwrap_or_default();
-            self.dropped(run, tail.skipped.saturating_sub(known))?;
-            let told = usize::try_from(known.saturating_sub(tail.skipped)).unwrap_or(usize::MAX);
-            tail.lines.iter().skip(told).try_for_each(|line| self.line(run, line))?;
+            self.ending.clear();
         }
-        self.over(run);
-        while !self.ending.is_empty() {
-            self.settle()?;
-            if !self.ending.is_empty() {
-                self.out.flush()?;
-                std::thread::sleep(self.patience);
+    }
+
+    /// The lines of an attempt, to its end. One of whose output nothing is known has none.
+    fn follow_attempt(&mut self, tails: &Tails, run: RunId, id: RunId) -> io::Result<()> {
+        let Some((tail, events)) = tails.follow(id) else { return Ok(()) };
+        // Lines told or known to be lost.
+        let mut known = tail.skipped + tail.lines.len() as u64;
+        self.lines(run, tail.skipped, tail.lines)?;
+        loop {
+            match self.wait(&events, HEARTBEAT)? {
+                Ok((_, TailEvent::Lines(lines))) => {
+                    self.dropped(run, lines.first.saturating_sub(known))?;
+                    known = lines.first + lines.count;
+                    self.batch(run, &lines, 0)?;
+                }
+                // The next lines tell how many there were before them.
+                Ok((_, TailEvent::Dropped(_))) => {}
+                Err(RecvTimeoutError::Timeout) => self.out.heartbeat()?,
+                // What it printed last, and a client that did not read did not get, is still kept.
+                Ok((_, TailEvent::Over)) | Err(RecvTimeoutError::Disconnected) => break,
             }
         }
-        Ok(())
+        let tail = tails.of(id).unwrap_or_default();
+        self.dropped(run, tail.skipped.saturating_sub(known))?;
+        let told = usize::try_from(known.saturating_sub(tail.skipped)).unwrap_or(usize::MAX);
+        tail.lines.iter().skip(told).try_for_each(|line| self.line(run, line))
     }
 
     fn follow_job(&mut self, tails: &Tails, job: &JobName, runs: usize) -> io::Result<()> {
@@ -143,34 +190,45 @@ impl<W: Write> Writer<'_, W> {
         // What is printed between these two moments is in both.
         let mut seams = Vec::new();
         for run in last(tails.runs_of(job), runs) {
-            let (known, over) = self.kept(tails, run, job)?;
-            seams.push(Seam { run, known, over });
+            let told = self.kept(tails, run, job)?;
+            if let Some((of, attempt)) = told.last().filter(|seam| !seam.over).and_then(|seam| tails.attempt(seam.run))
+                && tails.of(told.last().map_or(run, |seam| seam.run)).is_some_and(|tail| tail.over)
+            {
+                // It waits for another attempt, or is about to be booked.
+                self.over(of, attempt);
+            }
+            seams.extend(told);
         }
         let mut current = seams.last().map(|seam| seam.run);
         loop {
             let patience = if self.ending.is_empty() { HEARTBEAT } else { self.patience };
             match self.wait(&events, patience)? {
-                Ok((run, event)) => {
-                    let seam = seams.iter().find(|seam| seam.run == run);
+                Ok((id, event)) => {
+                    let seam = seams.iter().find(|seam| seam.run == id);
                     let told = seam.map_or(0, |seam| seam.told(&event));
                     if told == u64::MAX {
                         continue;
                     }
-                    if current != Some(run) && !matches!(event, TailEvent::Over) {
-                        self.out.record(&Record::Run { run: run.to_string(), job: job.clone() })?;
-                        current = Some(run);
+                    let (run, attempt) = tails.attempt(id).unwrap_or((id, 1));
+                    if current != Some(id) && !matches!(event, TailEvent::Over) {
+                        self.head(run, attempt, job)?;
+                        current = Some(id);
                     }
                     match event {
                         TailEvent::Lines(lines) => self.batch(run, &lines, told)?,
                         TailEvent::Dropped(count) => self.dropped(run, count)?,
-                        TailEvent::Over => self.over(run),
+                        TailEvent::Over => self.over(run, attempt),
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => self.out.heartbeat()?,
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
-            self.settle()?;
+            self.settle(tails)?;
         }
+    }
+
+    fn head(&mut self, run: RunId, attempt: u32, job: &JobName) -> io::Result<()> {
+        self.out.record(&Record::Run { run: run.to_string(), job: job.clone(), attempt })
     }
 
     fn lines(&mut self, run: RunId, skipped: u64, mut lines: Vec<Line>) -> io::Result<()> {
@@ -200,26 +258,55 @@ impl<W: Write> Writer<'_, W> {
         if dropped > 0 { self.out.record(&Record::Dropped { dropped, run: run.to_string() }) } else { Ok(()) }
     }
 
-    fn over(&mut self, run: RunId) {
-        self.ending.push(run);
+    fn over(&mut self, run: RunId, attempt: u32) {
+        if !self.ending.iter().any(|ending| (ending.run, ending.attempt) == (run, attempt)) {
+            self.ending.push(Ending { run, attempt, told: false });
+        }
         self.patience = ASK_AGAIN.0;
     }
 
     /// Tells the end of those whose output is over and that are booked by now.
-    fn settle(&mut self) -> io::Result<()> {
-        if self.asked.elapsed() < self.patience {
+    fn settle(&mut self, tails: &Tails) -> io::Result<()> {
+        if self.ending.is_empty() || self.asked.elapsed() < self.patience {
             return self.out.heartbeat();
         }
-        self.asked = Instant::now();
-        self.patience = (self.patience * 2).min(ASK_AGAIN.1);
-        for run in mem::take(&mut self.ending) {
-            match self.ask(run) {
-                Ok(view) if view.state == "over" => self.out.record(&Record::End { end: Box::new(view) })?,
-                Err(problem) if problem.status() == 404 => self.out.record(&Record::Gone { gone: run.to_string() })?,
-                Ok(_) | Err(_) => self.ending.push(run),
+        for run in self.ending.iter().map(|ending| ending.run).collect::<Vec<_>>() {
+            if let Look::Over(record) = self.look(tails, run)? {
+                self.out.record(&record)?;
             }
         }
         self.out.heartbeat()
+    }
+
+    /// Asks once what becomes of a run whose attempt's output is over.
+    fn look(&mut self, tails: &Tails, run: RunId) -> io::Result<Look> {
+        self.asked = Instant::now();
+        self.patience = (self.patience * 2).min(ASK_AGAIN.1);
+        let view = self.ask(run);
+        let Some(at) = self.ending.iter().position(|ending| ending.run == run) else { return Ok(Look::GoesOn) };
+        let ending = &mut self.ending[at];
+        let look = match view {
+            // The later one comes with lines and an end of its own.
+            Ok(_) if newer(tails, run, ending.attempt) => {
+                self.ending.remove(at);
+                Look::GoesOn
+            }
+            Ok(view) if view.state == "over" => {
+                self.ending.retain(|ending| ending.run != run);
+                Look::Over(Record::End { end: Box::new(view) })
+            }
+            Err(problem) if problem.status() == 404 => {
+                self.ending.retain(|ending| ending.run != run);
+                Look::Over(Record::Gone { gone: run.to_string() })
+            }
+            Ok(view) if view.state == "retrying" && !ending.told => {
+                ending.told = true;
+                self.out.record(&Record::Retry { retry: Box::new(view) })?;
+                Look::GoesOn
+            }
+            Ok(_) | Err(_) => Look::GoesOn,
+        };
+        Ok(look)
     }
 
     fn ask(&self, run: RunId) -> Result<RunView, Problem> {
@@ -238,6 +325,20 @@ impl<W: Write> Writer<'_, W> {
     }
 }
 
+/// What is to be told of a run whose attempt's output is over.
+enum Look {
+    /// Its end.
+    Over(Record),
+    /// Nothing yet.
+    GoesOn,
+}
+
+/// A later attempt of the run has a tail.
+fn newer(tails: &Tails, run: RunId, than: u32) -> bool {
+    let attempts = tails.attempts_of(run);
+    attempts.into_iter().filter_map(|id| tails.attempt(id)).any(|(_, attempt)| attempt > than)
+}
+
 type Next = Result<(RunId, TailEvent), RecvTimeoutError>;
 
 /// The last `count` runs.
@@ -245,7 +346,7 @@ fn last(mut runs: Vec<RunId>, count: usize) -> Vec<RunId> {
     runs.split_off(runs.len().saturating_sub(count))
 }
 
-/// What was told of a run from what is kept, and may come once more as events.
+/// What was told of an attempt from what is kept, and may come once more as events.
 struct Seam {
     run: RunId,
     /// Lines told or known to be lost.

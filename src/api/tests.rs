@@ -21,6 +21,8 @@ struct Endpoint {
     socket: std::path::PathBuf,
     tails: Tails,
     over: Arc<Mutex<Vec<RunId>>>,
+    /// State and attempt of a run, where they are to be said.
+    at: Arc<Mutex<BTreeMap<RunId, (&'static str, u32)>>>,
     _directory: tempfile::TempDir,
 }
 
@@ -32,6 +34,11 @@ fn run_view(run: RunId, over: bool) -> RunView {
     let outcome = over.then_some(Outcome::Exited { exit: Exit::Code(0), success: true });
     RunView {
         run: run.to_string(),
+        attempt: 1,
+        attempts: 1,
+        trigger: "request".into(),
+        by: "uid 0".into(),
+        next_attempt: None,
         job: job(),
         slot: None,
         state: if over { "over" } else { "running" }.into(),
@@ -56,12 +63,14 @@ fn job_view() -> JobView {
         pause: None,
         schedule: None,
         dialect: None,
+        dst: None,
         timezone: None,
         next: None,
         command: vec!["true".into()],
         user: "nobody".into(),
         on_overlap: OnOverlap::Skip,
         running: Vec::new(),
+        retrying: Vec::new(),
         last: None,
         verdicts: Vec::new(),
         labels: BTreeMap::new(),
@@ -81,12 +90,19 @@ impl Endpoint {
         super::serve(listener.into(), ports, &config, requests, tails.clone()).unwrap();
         let over: Arc<Mutex<Vec<RunId>>> = Arc::default();
         let (known, feed) = (Arc::clone(&over), tails.clone());
+        let at: Arc<Mutex<BTreeMap<RunId, (&'static str, u32)>>> = Arc::default();
+        let stages = Arc::clone(&at);
         thread::spawn(move || {
             let refusal = || Refusal { code: "no".into(), message: "no".into(), hint: None };
             while let Some(request) = inbox.blocking_recv() {
                 match request {
                     Request::Run(run, reply) => {
-                        drop(reply.send(Ok(run_view(run, known.lock().unwrap().contains(&run)))));
+                        let view = run_view(run, known.lock().unwrap().contains(&run));
+                        let view = match stages.lock().unwrap().get(&run) {
+                            Some((state, attempt)) => RunView { state: (*state).into(), attempt: *attempt, ..view },
+                            None => view,
+                        };
+                        drop(reply.send(Ok(view)));
                     }
                     Request::Job(_, reply) => drop(reply.send(Ok(job_view()))),
                     Request::Start { reply, .. } => {
@@ -99,7 +115,7 @@ impl Endpoint {
                 }
             }
         });
-        Endpoint { socket, tails, over, _directory: directory }
+        Endpoint { socket, tails, over, at, _directory: directory }
     }
 
     fn print(&self, run: RunId, text: &[u8]) {
@@ -128,6 +144,7 @@ fn word(record: Record) -> String {
         Record::Line(line) => String::from_utf8_lossy(&line.bytes()).into_owned(),
         Record::Skipped { skipped, .. } => format!("skipped {skipped}"),
         Record::Dropped { dropped, .. } => format!("dropped {dropped}"),
+        Record::Retry { retry } => format!("retry {} {}", retry.run, retry.attempt),
         Record::End { end } => format!("end {}", end.run),
         Record::Gone { gone } => format!("gone {gone}"),
     }
@@ -219,4 +236,50 @@ fn e74_a_reader_that_is_too_slow_is_told_how_much_it_missed() {
     }
     assert!(dropped > 0 && seen > 0, "{seen} {dropped}");
     assert_eq!(seen + dropped, LINES);
+}
+
+#[test]
+fn d72_a_run_is_followed_through_its_attempts_to_its_end() {
+    for path in [format!("/runs/{RUN}/output?follow=1"), "/jobs/a/output?follow=1".into()] {
+        let endpoint = Endpoint::start();
+        let stage = |state, attempt| _ = endpoint.at.lock().unwrap().insert(RUN, (state, attempt));
+        let second = RunId(RUN.0 + 5);
+        endpoint.tails.open(RUN, &job());
+        endpoint.print(RUN, b"one\n");
+        stage("running", 1);
+        let mut words = endpoint.ask(&format!("GET /rotad/v1{path}")).map(word);
+        let mut next = || words.next().unwrap();
+        assert_eq!([next(), next()], [format!("run {RUN}"), "one".into()], "{path}");
+        stage("retrying", 1);
+        endpoint.tails.end(RUN);
+        assert_eq!(next(), format!("retry {RUN} 1"));
+        stage("running", 2);
+        endpoint.tails.open_attempt(second, (RUN, 2), &job());
+        endpoint.print(second, b"two\n");
+        assert_eq!([next(), next()], [format!("run {RUN}"), "two".into()]);
+        endpoint.print(second, b"more\n");
+        assert_eq!(next(), "more");
+        stage("over", 2);
+        endpoint.tails.end(second);
+        assert_eq!(next(), format!("end {RUN}"));
+        let ask = |path: &str| endpoint.ask(&format!("GET /rotad/v1{path}")).map(word).collect::<Vec<_>>().join(", ");
+        let all = format!("run {RUN}, one, run {RUN}, two, more, end {RUN}");
+        assert_eq!(ask(&format!("/runs/{RUN}/output")), all, "and is found so afterwards");
+        assert_eq!(ask("/jobs/a/output"), all);
+        assert_eq!(ask(&format!("/runs/{RUN}/output?follow=1")), all);
+        assert_eq!(ask(&format!("/runs/{RUN}/output?lines=1")), format!("run {RUN}, more, end {RUN}"));
+    }
+}
+
+#[test]
+fn d72_a_retry_that_is_dropped_is_the_end_of_its_run() {
+    let endpoint = Endpoint::start();
+    endpoint.tails.open(RUN, &job());
+    endpoint.tails.end(RUN);
+    endpoint.at.lock().unwrap().insert(RUN, ("retrying", 1));
+    let mut words = endpoint.ask(&format!("GET /rotad/v1/runs/{RUN}/output?follow=1")).map(word);
+    assert_eq!(words.next().unwrap(), format!("run {RUN}"));
+    assert_eq!(words.next().unwrap(), format!("retry {RUN} 1"));
+    endpoint.at.lock().unwrap().insert(RUN, ("over", 1));
+    assert_eq!(words.collect::<Vec<_>>(), [format!("end {RUN}")]);
 }

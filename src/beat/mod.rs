@@ -167,6 +167,12 @@ impl Beats {
         self.of_job(job, &Content { head: &head, output: stderr, gone, end: "]" }, at)
     }
 
+    /// An alarm about a job: a sentence, and the end of what its run printed.
+    pub fn alarm(&self, job: &JobName, sentence: &str, output: &str, at: Timestamp) -> Result<Errand, Unfit> {
+        let head = format!("{sentence} [");
+        self.of_job(job, &Content { head: &head, output: output.as_bytes(), gone: 0, end: "]" }, at)
+    }
+
     /// A slot of a job was skipped. `None`: not now, it is told with others.
     pub fn skipped(&mut self, job: &JobName, now: Now) -> Option<Result<Errand, Unfit>> {
         self.skips.skip(job, now.mono).then(|| self.skip_beat(job, 1, now))
@@ -311,7 +317,7 @@ impl Beats {
             "-report.message.body",
         ];
         let argv = words.into_iter().map(str::to_owned).chain([body]).collect();
-        Errand { argv, timeout: TIMEOUT, urgent: false }
+        Errand { argv, environment: Vec::new(), set_uid: false, timeout: TIMEOUT, urgent: false }
     }
 }
 

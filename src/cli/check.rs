@@ -95,7 +95,11 @@ struct Report {
 
 impl Report {
     fn errors(&self) -> usize {
-        self.findings.iter().filter(|finding| finding.severity == Severity::Error).count()
+        self.count(Severity::Error)
+    }
+
+    fn count(&self, severity: Severity) -> usize {
+        self.findings.iter().filter(|finding| finding.severity == severity).count()
     }
 
     /// The configuration that counts, checked itself.
@@ -196,12 +200,17 @@ impl Report {
         for finding in &self.findings {
             out.write_all(text(finding, colour).as_bytes())?;
         }
-        let errors = self.errors();
-        let warnings = self.findings.len() - errors;
+        writeln!(out, "{}", self.summary())
+    }
+
+    fn summary(&self) -> String {
+        let [errors, warnings, notes] =
+            [Severity::Error, Severity::Warning, Severity::Note].map(|severity| self.count(severity));
         let files = count(self.files, "file");
+        let also = if notes > 0 { format!(", {}", count(notes, "note")) } else { String::new() };
         match (errors, warnings) {
-            (0, 0) => writeln!(out, "checked {files}: all good"),
-            _ => writeln!(out, "checked {files}: {}, {}", count(errors, "error"), count(warnings, "warning")),
+            (0, 0) => format!("checked {files}: all good{also}"),
+            _ => format!("checked {files}: {}, {}{also}", count(errors, "error"), count(warnings, "warning")),
         }
     }
 }
@@ -220,9 +229,11 @@ fn shown_in(directory: &Path, finding: Finding) -> Finding {
 
 /// A finding as a compiler tells it: sentence, place, the line with a mark under it, hint.
 pub(super) fn text(finding: &Finding, colour: bool) -> String {
-    let (word, paint) = match finding.severity {
-        Severity::Error => ("error", "\x1b[1;31m"),
-        Severity::Warning => ("warning", "\x1b[1;33m"),
+    let word = finding.severity.word();
+    let paint = match finding.severity {
+        Severity::Error => "\x1b[1;31m",
+        Severity::Warning => "\x1b[1;33m",
+        Severity::Note => "\x1b[1;36m",
     };
     let (paint, bold, dim, plain) = if colour { (paint, "\x1b[1m", "\x1b[1;34m", "\x1b[0m") } else { ("", "", "", "") };
     let file = finding.file.escape_debug();
@@ -261,6 +272,15 @@ mod tests {
         let expected = "error[unknown-key]: unknown key 'shedule' in a job file\n  --> conf.d/a.yaml:12:3\n   |\n\
                         12 |   shedule: x\n   |   ^\n   = hint: did you mean 'schedule'?\n\n";
         assert_eq!(text(&finding, false), expected);
+    }
+
+    #[test]
+    fn notes_are_neither_errors_nor_warnings() {
+        let mut report = Report { findings: vec![Finding::note("dst", "a.yaml", "02:30 does not exist")], files: 1 };
+        assert_eq!((report.errors(), report.summary()), (0, "checked 1 file: all good, 1 note".to_owned()));
+        assert!(text(&report.findings[0], false).starts_with("note[dst]: 02:30"));
+        report.findings.push(Finding::warning("never-fires", "a.yaml", "never"));
+        assert_eq!((report.errors(), report.summary()), (0, "checked 1 file: 0 errors, 1 warning, 1 note".to_owned()));
     }
 
     #[test]

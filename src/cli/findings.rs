@@ -12,7 +12,11 @@ pub fn text(finding: &FindingView, term: &Term) -> String {
         // Writing to a string does not fail.
         let _ = write!(text, ":{}:{}", place.line, place.column);
     }
-    let colour = if finding.is_error() { Colour::Red } else { Colour::Yellow };
+    let colour = match finding {
+        _ if finding.is_error() => Colour::Red,
+        _ if finding.is_note() => Colour::Cyan,
+        _ => Colour::Yellow,
+    };
     let word = term.paint(colour, &visible(&format!("{}[{}]", finding.severity, finding.code)));
     let _ = writeln!(text, ": {word}: {}", visible(&finding.message));
     if let Some(place) = &finding.place

@@ -46,8 +46,9 @@ fn text(term: &Term, jobs: &[JobView], files: &[FileFindings], now: Timestamp) -
         }
     };
     let told = || files.iter().flat_map(|file| &file.findings);
-    // Warnings last: an error keeps a file from taking effect.
-    for finding in told().filter(|finding| finding.is_error()).chain(told().filter(|finding| !finding.is_error())) {
+    // Warnings last: an error keeps a file from taking effect. Notes are told with their job.
+    let warnings = told().filter(|finding| !finding.is_error() && !finding.is_note());
+    for finding in told().filter(|finding| finding.is_error()).chain(warnings) {
         text.push('\n');
         text.push_str(&findings::text(finding, term));
     }
@@ -64,10 +65,11 @@ fn row(job: &JobView, now: Timestamp) -> [Cell; 5] {
     ]
 }
 
-/// `armed`, `paused`, `disabled`, `on demand`; before it `running`, if it is; after it `broken`, if its file is.
+/// `armed`, `paused`, `disabled`, `on demand`; in its place `running` or `retrying`, if it is; after it `broken`, if its file is.
 pub fn state(job: &JobView) -> (String, Colour) {
     let (mut words, mut colour) = match job {
         _ if !job.running.is_empty() => (vec!["running"], Colour::Cyan),
+        _ if !job.retrying.is_empty() => (vec!["retrying"], Colour::Yellow),
         _ if !job.enable => (vec!["disabled"], Colour::Dim),
         _ if job.pause.is_some() => (vec!["paused"], Colour::Yellow),
         _ if job.schedule.is_none() => (vec!["on demand"], Colour::Plain),

@@ -196,14 +196,15 @@ impl Logs {
         let mut silent = !self.follow && !self.json && self.lines != Some(0);
         let mut first = first.into_iter();
         while let Some((record, text)) = first.next().map_or_else(|| records.next(), |record| Ok(Some(record)))? {
-            silent &= matches!(record, Record::Run { .. } | Record::End { .. });
+            silent &= matches!(record, Record::Run { .. } | Record::Retry { .. } | Record::End { .. });
             match record {
                 _ if self.json => print(text + "\n")?,
                 Record::Line(line) => print(self.line(&term, &line, None))?,
-                Record::Run { run, .. } => {
+                Record::Run { run, attempt, .. } => {
                     runs += 1;
                     if runs > 1 && term.terminal {
-                        print(term.paint(Colour::Dim, &format!("-- run {run} --")) + "\n")?;
+                        let attempt = if attempt > 1 { format!(", attempt {attempt}") } else { String::new() };
+                        print(term.paint(Colour::Dim, &format!("-- run {run}{attempt} --")) + "\n")?;
                     }
                 }
                 Record::End { end } => {
@@ -212,6 +213,11 @@ impl Logs {
                         print(format!("-- run {}: {} --\n", end.run, term.paint(colour, &words)))?;
                     }
                 }
+                Record::Retry { retry } if self.follow && term.terminal => {
+                    let words = outcome::retry(&retry, Timestamp::now());
+                    print(term.paint(Colour::Dim, &format!("-- {words} --")) + "\n")?;
+                }
+                Record::Retry { .. } => {}
                 Record::Skipped { skipped, run } => complain(&format!("run {run}: {skipped} lines before these")),
                 Record::Dropped { dropped, run } => {
                     complain(&format!("run {run}: {dropped} lines were not shown in time"))

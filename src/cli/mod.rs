@@ -15,6 +15,7 @@ mod each;
 mod edit;
 mod enable;
 mod exit;
+pub mod explanation;
 mod findings;
 mod import;
 mod journal;
@@ -63,8 +64,8 @@ enum Verb {
     /// Every job: its state, next slot and last outcome; then findings in files
     ///
     /// One line a job: its state, its next slot in local time, the outcome of its last run, its schedule. Below them what
-    /// is wrong or doubtful in files. The states are `armed`, `disabled`, `on demand` (it has no schedule) and `running`;
-    /// `broken` is added when the job's file has an error and its last good definition stays live.
+    /// is wrong or doubtful in files. The states are `armed`, `disabled`, `on demand` (it has no schedule), `running`
+    /// and `retrying` (a run waits for its next attempt); `broken` is added when the job's file has an error and its last good definition stays live.
     List(list::List),
     /// Everything that is known of one job
     ///
@@ -80,13 +81,15 @@ enum Verb {
     ///
     /// Its rule for overlaps holds. Prints the id of the new run. With `-w` it prints what the run prints instead,
     /// standard output to standard output and standard error to standard error, byte for byte, and ends as the run ends.
+    /// A run that is attempted again is waited for through all its attempts; standard error tells how each ended and when the
+    /// next one comes.
     /// When the daemon's engine is replaced meanwhile, the waiting goes on. Lines that come faster than they can be
     /// handed on are left out, and counted on standard error. Interrupting it (Ctrl-C) ends the waiting and not the run:
     /// the run's id and how to stop it are told on standard error.
     Run(run::Run),
     /// Stop a run, or all runs of a job
     ///
-    /// Of a job also what waits in its queue is dropped. Prints the ids of the runs that are being stopped. A word that is
+    /// Of a job also what waits in its queue is dropped. A run that waits for its next attempt gets no other. Prints the ids of the runs that are being stopped. A word that is
     /// the name of a job is taken for it, whatever else it could be.
     Stop(stop::Stop),
     /// What jobs printed
@@ -137,9 +140,10 @@ enum Verb {
     Delete(delete::Delete),
     /// Check job files without a daemon
     ///
-    /// Reads job files, or all those of directories, as the daemon would, and tells what is wrong or doubtful in them.
-    /// Without a path the directory `conf_d` of the configuration, or `./conf.d` where there is none. Nothing is run,
-    /// nothing is changed, and no daemon is needed.
+    /// Reads job files, or all those of directories, as the daemon would, and tells what is wrong or doubtful in them,
+    /// and in notes what changes of the clock will do to their times. Without a path the directory `conf_d` of the
+    /// configuration, or `./conf.d` where there is none. Nothing is run, nothing is changed, and no daemon is needed. Only
+    /// errors make the exit code 1.
     Check(check::Check),
     /// Make job files of what another scheduler runs
     ///

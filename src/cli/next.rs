@@ -16,7 +16,7 @@ use clap_complete::engine::ArgValueCandidates;
 use super::socket::Place;
 use super::{Error, Exit, completions};
 use crate::job::JobName;
-use crate::schedule::{Dialect, Event, Kind, Lost, Schedule, ScheduleError, Slot, escape, parse_zone};
+use crate::schedule::{Dialect, Dst, Event, Kind, Lost, Schedule, ScheduleError, Slot, escape, parse_zone};
 
 /// Show when a schedule is due next.
 #[derive(Debug, clap::Args)]
@@ -26,13 +26,17 @@ pub struct Next {
     pub expr: Option<String>,
 
     /// The schedule, dialect and time zone of this job, as the daemon has armed it
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["expr", "dialect", "timezone"])]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["expr", "dialect", "dst", "timezone"])]
     #[arg(add = ArgValueCandidates::new(completions::jobs))]
     pub job: Option<String>,
 
     /// Whose rules the schedule follows; see rotad-job(5)
     #[arg(long, value_name = "DIALECT", default_value = "robfig", value_parser = dialects())]
     pub dialect: Dialect,
+
+    /// What to do with times that do not exist, or come twice, where clocks change [default: as the dialect's original]
+    #[arg(long, value_name = "RULE", value_parser = rules())]
+    pub dst: Option<Dst>,
 
     /// The time zone: its name in the tz database, UTC or local [default: local]
     #[arg(long, value_name = "ZONE")]
@@ -60,11 +64,17 @@ fn dialects() -> impl TypedValueParser<Value = Dialect> {
     PossibleValuesParser::new(names).try_map(|name| name.parse::<Dialect>())
 }
 
+fn rules() -> impl TypedValueParser<Value = Dst> {
+    PossibleValuesParser::new(Dst::ALL.map(|dst| PossibleValue::new(dst.name()))).try_map(|name| name.parse::<Dst>())
+}
+
 /// Whose slots are asked for.
 #[derive(Debug)]
 struct Subject {
     text: String,
-    dialect: Dialect,
+    /// Absent: the text is a time.
+    dialect: Option<Dialect>,
+    dst: Option<Dst>,
     /// Absent: the local one.
     timezone: Option<String>,
     /// What `~` draws from.
@@ -77,7 +87,8 @@ impl Subject {
     /// A schedule by itself. Its seed is its text: there is no name, and the answer should not change from call to call.
     fn of_text(args: &Next) -> Subject {
         let text = args.expr.clone().unwrap_or_default();
-        Subject { seed: text.clone(), text, dialect: args.dialect, timezone: args.timezone.clone(), next: None }
+        let (dialect, dst, timezone) = (Some(args.dialect), args.dst, args.timezone.clone());
+        Subject { seed: text.clone(), text, dialect, dst, timezone, next: None }
     }
 
     /// The schedule of a job.
@@ -88,8 +99,17 @@ impl Subject {
         if !job.enable {
             return refused("is disabled: it is never due");
         }
-        let dialect = job.dialect.as_deref().unwrap_or_default().parse().unwrap_or_default();
-        Ok(Subject { text, dialect, timezone: job.timezone, seed: job.name.to_string(), next: job.next })
+        let dialect = job.dialect.as_deref().map(|name| name.parse().unwrap_or_default());
+        let (dst, timezone, seed, next) = (job.dst, job.timezone, job.name.to_string(), job.next);
+        Ok(Subject { text, dialect, dst, timezone, seed, next })
+    }
+}
+
+impl Subject {
+    fn schedule(&self, zone: &TimeZone) -> Result<Schedule, ScheduleError> {
+        let Some(dialect) = self.dialect else { return Schedule::once(&self.text, zone) };
+        let schedule = Schedule::parse(&self.text, dialect, zone, &self.seed)?;
+        Ok(self.dst.map_or(schedule.clone(), |dst| schedule.with_dst(dst)))
     }
 }
 
@@ -137,8 +157,7 @@ fn render_subject(subject: &Subject, args: &Next, now: Timestamp) -> Result<Outp
         None => now,
         Some(text) => parse_from(text)?,
     };
-    let schedule = Schedule::parse(&subject.text, subject.dialect, &zone, &subject.seed)
-        .map_err(|error| explain(&subject.text, &error))?;
+    let schedule = subject.schedule(&zone).map_err(|error| explain(&subject.text, &error))?;
     // One period before the slot that is known; what is no `@every` has no anchor.
     let period_before = |next: Timestamp| next.checked_sub(schedule.next(next, next)?.duration_since(next)).ok();
     let anchor = subject.next.and_then(period_before).unwrap_or(from);

@@ -1,10 +1,12 @@
 //! Outcomes as words and as exit codes.
 
+use jiff::Timestamp;
 use nix::sys::signal::Signal;
 
 use super::Exit;
 use super::term::{Colour, visible};
-use crate::engine::Outcome;
+use super::when;
+use crate::engine::{Outcome, RunView};
 use crate::wire;
 
 /// `ok`, `exit 3`, `SIGSEGV (core dumped)`, `timeout`, `stopped (request)`, `could not start: …`, `lost`.
@@ -28,6 +30,13 @@ fn exit_words(exit: wire::Exit) -> String {
             if core { format!("{name} (core dumped)") } else { name }
         }
     }
+}
+
+/// A run that waits for another attempt: `run 06c…: attempt 1: exit 3, the next one in 20 s`.
+pub fn retry(run: &RunView, now: Timestamp) -> String {
+    let (words, _) = run.outcome.as_ref().map_or_else(|| ("over".into(), Colour::Plain), words);
+    let next = run.next_attempt.map(|at| format!(", the next one {}", when::distance(at, now))).unwrap_or_default();
+    format!("run {}: attempt {}: {words}{next}", visible(&run.run), run.attempt)
 }
 
 /// The exit code for a run that was waited for, and a word about it where the code alone would mislead.

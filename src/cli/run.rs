@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::thread;
 
+use jiff::Timestamp;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -86,6 +87,7 @@ impl Waiting {
                 Record::Line(line) => pass_on(&line),
                 Record::Dropped { dropped, .. } => self.dropped += dropped,
                 Record::Skipped { skipped, .. } => self.dropped += skipped,
+                Record::Retry { retry } => complain(&outcome::retry(&retry, Timestamp::now())),
                 Record::Gone { gone } => {
                     return Err(Error::new(Exit::LOST, format!("how run {gone} ended is not known")));
                 }

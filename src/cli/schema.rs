@@ -52,7 +52,8 @@ pub fn schema(of: Of) -> Json {
             // What keys say together.
             schema.insert("oneOf".into(), json!([{"required": ["command"]}, {"required": ["script"]}]));
             schema.insert("dependentRequired".into(), json!({"args": ["command"]}));
-            schema.insert("not".into(), json!({"required": ["overlap", "on_overlap"]}));
+            let conflicts = json!([{"required": ["overlap", "on_overlap"]}, {"required": ["schedule", "at"]}]);
+            schema.insert("not".into(), json!({"anyOf": conflicts}));
         }
         Of::Config => {
             schema.insert("title".into(), "The configuration of rotad".into());
@@ -113,6 +114,9 @@ fn value(value: &'static Value) -> Map<String, Json> {
             json!({"type": "object", "propertyNames": {"pattern": anchored(names)}, "additionalProperties": self::value(&Value::Any)})
         }
         Value::Keys(groups) => return map(groups),
+        Value::Named(names, groups) => {
+            json!({"type": "object", "propertyNames": {"pattern": anchored(names)}, "additionalProperties": map(groups)})
+        }
         Value::Either(one, other) => json!({"anyOf": [self::value(one), self::value(other)]}),
     })
 }

@@ -55,7 +55,9 @@ fn text(term: &Term, job: &JobView, files: &[FileFindings], now: Timestamp) -> S
     line("command", &command(&job.command));
     line("user", &visible(&job.user));
     if let Some(schedule) = &job.schedule {
-        let more: Vec<String> = [&job.dialect, &job.timezone].into_iter().flatten().map(|text| visible(text)).collect();
+        let mut more: Vec<String> =
+            [&job.dialect, &job.timezone].into_iter().flatten().map(|text| visible(text)).collect();
+        more.extend(job.dst.map(|dst| format!("dst: {dst}")));
         line("schedule", &format!("{} ({})", visible(schedule), more.join(", ")));
         let never = if job.pause.is_some() { "when it is resumed" } else { "never" };
         line("next", &job.next.map_or_else(|| never.into(), |at| when::both(at, now)));
@@ -66,6 +68,9 @@ fn text(term: &Term, job: &JobView, files: &[FileFindings], now: Timestamp) -> S
     }
     for run in &job.running {
         line("running", &going_on(run, now));
+    }
+    for run in &job.retrying {
+        line("retrying", &going_on(run, now));
     }
     if let Some(run) = &job.last {
         line("last", &over(term, run, now));
@@ -104,7 +109,13 @@ fn command(words: &[String]) -> String {
 }
 
 fn going_on(run: &RunView, now: Timestamp) -> String {
+    if run.state == "retrying" {
+        return outcome::retry(run, now);
+    }
     let mut text = format!("{} {}", visible(&run.run), visible(&run.state));
+    if run.attempt > 1 {
+        let _ = write!(text, ", attempt {}", run.attempt);
+    }
     if let Some(pid) = run.pid {
         let _ = write!(text, ", pid {pid}");
     }
@@ -116,6 +127,9 @@ fn going_on(run: &RunView, now: Timestamp) -> String {
 
 fn over(term: &Term, run: &RunView, now: Timestamp) -> String {
     let mut text = visible(&run.run);
+    if run.attempt > 1 {
+        let _ = write!(text, ", attempt {},", run.attempt);
+    }
     if let Some(outcome) = &run.outcome {
         let (words, colour) = outcome::words(outcome);
         let _ = write!(text, " {}", term.paint(colour, &words));

@@ -44,7 +44,9 @@ pub fn text(term: &Term, status: &StatusView, now: Timestamp) -> String {
         line("state", &term.paint(Colour::Yellow, "stopping: nothing more is started"));
     }
     let paused = if status.paused > 0 { format!(", {} paused", status.paused) } else { String::new() };
-    line("jobs", &format!("{} ({} disabled{paused}), {} running", status.jobs, status.disabled, status.running));
+    let retrying = if status.retrying > 0 { format!(", {} retrying", status.retrying) } else { String::new() };
+    let (jobs, disabled, running) = (status.jobs, status.disabled, status.running);
+    line("jobs", &format!("{jobs} ({disabled} disabled{paused}), {running} running{retrying}"));
     match &status.next {
         Some((job, at)) => line("next", &format!("{job} at {}", when::both(*at, now))),
         None => line("next", "nothing is due"),
@@ -69,6 +71,22 @@ pub fn text(term: &Term, status: &StatusView, now: Timestamp) -> String {
                 line("beats", &term.paint(Colour::Red, &visible(&format!("{said}; they do not go out: {why}"))))
             }
             None => line("beats", &said),
+        }
+    }
+    for target in &status.alarms {
+        let mut said = format!("{} ({}): {} sent", target.name, target.kind, target.sent);
+        for (number, word) in
+            [(target.failed, "tries failed"), (target.given_up, "given up"), (target.dropped, "dropped")]
+        {
+            if number > 0 {
+                said.push_str(&format!(", {number} {word}"));
+            }
+        }
+        match &target.failing {
+            Some(why) => {
+                line("alarms", &term.paint(Colour::Red, &visible(&format!("{said}; they do not go out: {why}"))))
+            }
+            None => line("alarms", &visible(&said)),
         }
     }
     if status.engine_restarts > 0 {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::job::{JobName, Severity};
+use crate::job::JobName;
 
 /// A file with something wrong or doubtful in it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -44,6 +44,11 @@ pub struct PlaceView {
 }
 
 impl FindingView {
+    /// Nothing is wrong.
+    pub fn is_note(&self) -> bool {
+        self.severity == "note"
+    }
+
     /// It breaks its file.
     pub fn is_error(&self) -> bool {
         self.severity == "error"
@@ -52,7 +57,7 @@ impl FindingView {
 
 impl From<crate::job::Finding> for FindingView {
     fn from(finding: crate::job::Finding) -> Self {
-        let severity = if finding.severity == Severity::Error { "error" } else { "warning" };
+        let severity = finding.severity.word();
         let place = finding.place.map(|at| PlaceView { line: at.line, column: at.column, snippet: at.snippet });
         let (file, message, hint) = (finding.file, finding.message, finding.hint);
         Self { severity: severity.into(), code: finding.code.into(), file, place, message, hint }

@@ -65,7 +65,7 @@ impl Error {
 
     fn of_refusal(refusal: Refusal) -> Self {
         let kind = match refusal.code.as_str() {
-            "busy" | "engine-busy" | "limit" | "stopping" | "user-database" => Kind::Busy,
+            "busy" | "engine-busy" | "limit" | "starting" | "stopping" | "user-database" => Kind::Busy,
             "forbidden" | "read-only" => Kind::Forbidden,
             _ => Kind::Refused,
         };

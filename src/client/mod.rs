@@ -1,4 +1,4 @@
-//! The daemon as a Rust value: one method for each route of `/rotad/v1`, over its unix socket. `rota` is made of it.
+//! The daemon as a Rust value: one method for each route of `/rotad/v1` and for what monitors ask, over its unix socket. `rota` is made of it.
 //!
 //! ```no_run
 //! use rotad::client::{Client, End, Output};
@@ -41,6 +41,7 @@ pub use runs::Output;
 
 pub use crate::api::record::{LineRecord, Record};
 pub use crate::api::route::End;
+pub use crate::engine::{Condition, Readiness};
 
 use crate::api::route::{BASE, percent_encode};
 use crate::engine::StatusView;
@@ -87,6 +88,32 @@ impl Client {
         self.get("/status")
     }
 
+    /// Whether jobs are armed and started, and how the parts do that jobs run without.
+    ///
+    /// # Errors
+    /// [`Kind::Busy`]: `starting`, `stopping`, or the engine does not answer.
+    pub fn ready(&self) -> Result<Readiness, Error> {
+        self.answer(asked_at("/health/ready"))
+    }
+
+    /// Whether the engine answers.
+    ///
+    /// # Errors
+    /// [`Kind::Busy`]: it does not.
+    pub fn alive(&self) -> Result<(), Error> {
+        self.text(asked_at("/health/alive")).map(drop)
+    }
+
+    /// Whether the endpoint answers; the engine is not asked.
+    pub fn ping(&self) -> Result<(), Error> {
+        self.text(asked_at("/ping")).map(drop)
+    }
+
+    /// The numbers for monitors, as OpenMetrics text.
+    pub fn metrics(&self) -> Result<String, Error> {
+        self.text(asked_at("/metrics"))
+    }
+
     /// Has `conf.d` and the time zones read anew. Answered once all is armed.
     pub fn reload(&self) -> Result<StatusView, Error> {
         self.post("/reload")
@@ -114,6 +141,11 @@ impl Client {
 /// A question or wish below the base, without a body.
 fn own(method: Method, path: &str) -> Ask {
     Ask { method, url: format!("{BASE}{path}"), body: Vec::new() }
+}
+
+/// A question at a whole path.
+fn asked_at(path: &str) -> Ask {
+    Ask { method: Method::GET, url: path.to_owned(), body: Vec::new() }
 }
 
 /// Where a job stands below the base; `rest` is behind its name.

@@ -1,12 +1,16 @@
 //! rotad.yaml, read, checked and with every default in its place.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::crond::Crond;
 use super::standing::Standing;
+use super::yaml::shown;
+use crate::alarm::{Notify, Target};
 use crate::job::{Finding, Job, LogTarget};
 
 /// Where the configuration is unless `-c` says otherwise.
@@ -39,12 +43,33 @@ pub struct Config {
     pub stop_timeout: Duration,
     /// Where lines go.
     pub log: LogConfig,
+    /// What is kept of the past; absent: nothing.
+    pub history: Option<HistoryConfig>,
     /// The daemon was started by root: it can change users. Otherwise every job runs as the user who started it.
     pub as_root: bool,
     /// There is no rotad.yaml: somebody takes a first look at the `conf.d` where they stand.
     pub first_look: bool,
     /// What a `runtime.yaml` of mysql-crond says besides.
     pub crond: Option<Crond>,
+    /// Where alarms go, and what is told of jobs that do not say it.
+    pub alarms: Alarms,
+}
+
+/// What rotad.yaml says of alarms.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alarms {
+    /// By name.
+    pub targets: BTreeMap<String, Arc<Target>>,
+    /// The rules of jobs that have none of their own.
+    pub notify: Arc<Notify>,
+    /// The program that sends mail.
+    pub sendmail: PathBuf,
+}
+
+impl Default for Alarms {
+    fn default() -> Self {
+        Self { targets: BTreeMap::new(), notify: Arc::default(), sendmail: "/usr/sbin/sendmail".into() }
+    }
 }
 
 /// An entry of `api.readers`.
@@ -71,6 +96,25 @@ pub struct LogConfig {
     pub keep: u32,
     /// Tell more.
     pub debug: bool,
+}
+
+/// What is kept of the past, and for how long.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryConfig {
+    /// How long slots, runs and facts are kept.
+    pub keep: Duration,
+    /// Most rows.
+    pub rows: u64,
+    /// Size of the file, in bytes, roughly.
+    pub size: u64,
+    /// Bytes of output that are kept of each attempt: its end.
+    pub tail: usize,
+}
+
+impl Default for HistoryConfig {
+    fn default() -> Self {
+        Self { keep: Duration::from_secs(90 * 86_400), rows: 1_000_000, size: 1 << 30, tail: 4 << 10 }
+    }
 }
 
 impl Config {
@@ -121,9 +165,11 @@ impl Config {
             readers: Vec::new(),
             stop_timeout: Duration::from_secs(90),
             log: LogConfig { target: LogTarget::Auto, dir: log_dir, max_size: 100 << 20, keep: 5, debug: false },
+            history: Some(HistoryConfig::default()),
             as_root: standing.root,
             first_look: false,
             crond: None,
+            alarms: Alarms::default(),
         }
     }
 
@@ -143,6 +189,26 @@ impl Config {
         );
         let hint = "put the job into a file of conf_d, or chown this one and every directory above it to root";
         Some(Finding::error("user-not-allowed", &job.file, message).hint(hint))
+    }
+
+    /// Targets that a job's rules name and rotad.yaml does not have: the job is armed all the same, and those alarms go
+    /// nowhere.
+    pub fn doubts(&self, job: &Job) -> Option<Finding> {
+        let names = job.notify.iter().flat_map(|notify| notify.names());
+        let unknown: BTreeSet<&str> = names.filter(|name| !self.alarms.targets.contains_key(*name)).collect();
+        if unknown.is_empty() {
+            return None;
+        }
+        let unknown = unknown.into_iter().map(shown).collect::<Vec<_>>().join("', '");
+        let message = format!("'notify' names '{unknown}', which is no target of rotad.yaml: those alarms go nowhere");
+        let hint = match self.alarms.targets.is_empty() {
+            true => "add it to 'targets' in rotad.yaml and restart rotad".to_owned(),
+            false => {
+                let known = self.alarms.targets.keys().take(20).map(String::as_str).collect::<Vec<_>>();
+                format!("known targets: {}", known.join(" "))
+            }
+        };
+        Some(Finding::warning("unknown-target", &job.file, message).hint(hint))
     }
 
     /// Why a job may not run as the user it names; `None` when it may. The warden asks the same again of every run.

@@ -85,6 +85,23 @@ static OWN: &[Key] = &[
         "Where the lines of jobs go, unless they say otherwise: a word, which is the `target`, or a map of these keys.",
     )
     .example("{target: file, keep: 10}"),
+    Key::new(
+        "history",
+        Either(&Word(&[("none", "Nothing is kept.")]), &Keys(HISTORY)),
+        "What is kept of the past, in `history.db` in `state_dir`: what became of every slot, every run, and what explains \
+         them. `none`, or a map of these keys.",
+    )
+    .example("{keep: 1w, size: 100MiB}"),
+    Key::new("targets", crate::alarm::keys::TARGETS, "Where alarms go: under names of their own, each a map of one of `webhook`, \
+        `command`, `mail`, `beat`, `report` and `ping`, with what belongs to it. See ALARMS in rotad(8).")
+        .example("{dba: {mail: dba@example.com}}"),
+    Key::new("notify", crate::alarm::keys::NOTIFY, "What is told of jobs that do not say it themselves, and where: a list of rules, each a \
+        map of these keys; or `none`.")
+        .default("none")
+        .example("[{on: [failure, recovery], to: {mail: dba@example.com}}]"),
+    Key::new("sendmail", PATH, "The program that sends mail: called as `sendmail -i -- ADDRESS`, as `jobs_user`.")
+        .default("/usr/sbin/sendmail")
+        .example("/usr/bin/msmtp"),
 ];
 
 static API: &[Group] = &[Group {
@@ -97,6 +114,36 @@ static API: &[Group] = &[Group {
     )
     .default("[]")
     .example("[alice, '@dba']")],
+}];
+
+static HISTORY: &[Group] = &[Group {
+    title: "",
+    keys: &[
+        Key::new(
+            "keep",
+            Duration,
+            "How long. At least `1h`. The newest 20 runs and slots of each job are kept ten times as long.",
+        )
+        .default("90d")
+        .example("1w"),
+        Key::new(
+            "rows",
+            Whole(1000, 1_000_000_000),
+            "Most rows; the oldest go first. A run is one row, its slot another, each further attempt one more.",
+        )
+        .default("1000000")
+        .example("100000"),
+        Key::new("size", Size, "Size of the file, roughly; the oldest rows go first. At least `1MiB`.")
+            .default("1GiB")
+            .example("100MiB"),
+        Key::new(
+            "tail",
+            Size,
+            "How much of the end of each attempt's output is kept, `64KiB` at most; 0 for nothing of it.",
+        )
+        .default("4KiB")
+        .example("1KiB"),
+    ],
 }];
 
 static LOG: &[Group] = &[

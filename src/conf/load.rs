@@ -194,6 +194,7 @@ impl Loader {
                 }
                 None => {
                     warnings.extend(unsafe_program(users, &job));
+                    warnings.extend(users.doubts(&job));
                     Reading::Good { job, since, warnings }
                 }
             },

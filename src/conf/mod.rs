@@ -30,7 +30,7 @@ mod watch;
 mod wish;
 pub mod yaml;
 
-pub use config::{Config, DEFAULT_PATH, LogConfig, Reader};
+pub use config::{Alarms, Config, DEFAULT_PATH, HistoryConfig, LogConfig, Reader};
 pub use crond::{Beat, Channel, Crond, Secret};
 pub use directory::{Change, Directory, Reading};
 pub use environment::{parse_environment, read_environment_file};

@@ -2,16 +2,18 @@
 
 #![expect(clippy::result_large_err, reason = "a finding is made once per broken file, never in a loop that counts")]
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::{FileStat, Mode, fstat};
 use nix::unistd::{Uid, User};
 
-use super::config::{Config, DEFAULT_PATH, Reader as ApiReader};
+use super::config::{Config, DEFAULT_PATH, HistoryConfig, Reader as ApiReader};
 use super::crond::{self, Crond};
 use super::jobs_config::Identity;
 use super::keys::{self, KEYS};
@@ -19,7 +21,8 @@ use super::standing::Standing;
 use super::trust::{Distrust, Trust, What, walk};
 use super::units;
 use super::yaml::key::below;
-use super::yaml::{self, Field, Kind, Node, Reader};
+use super::yaml::{self, Field, Fields, Kind, Node, Reader};
+use crate::alarm::read;
 use crate::job::{Finding, LogTarget, user_name};
 
 /// Longest `stop_timeout`.
@@ -94,11 +97,6 @@ pub(super) fn read(file: &str, text: &str, standing: &Standing) -> Result<(Confi
     }
     let r = &mut reader;
     let fields = r.fields("rotad.yaml", &root, KEYS);
-    let set = |place: &mut PathBuf, value: Option<PathBuf>| {
-        if let Some(value) = value {
-            *place = value;
-        }
-    };
     set(&mut config.conf_d, absolute(r, fields.get("conf_d")));
     set(&mut config.state_dir, absolute(r, fields.get("state_dir")));
     set(&mut config.socket, r.read(fields.get("socket"), socket));
@@ -120,9 +118,13 @@ pub(super) fn read(file: &str, text: &str, standing: &Standing) -> Result<(Confi
     if let Some(api) = fields.get("api") {
         readers(r, &mut config, api);
     }
+    if let Some(field) = fields.get("history") {
+        history(r, &mut config, field);
+    }
     if let Some(field) = fields.get("log") {
         log(r, &mut config, field);
     }
+    alarms(r, &mut config, &fields);
     config.crond = keys::crond().any(|key| fields.get(key).is_some()).then(|| Crond {
         ip: crond::text(r, fields.get("ip")),
         bk_cloud_id: crond::number(r, fields.get("bk_cloud_id")),
@@ -139,6 +141,35 @@ pub(super) fn read(file: &str, text: &str, standing: &Standing) -> Result<(Confi
     users(r, &mut config, standing, fields.get("jobs_user"), &root);
     let findings = reader.end()?;
     Ok((config, findings))
+}
+
+/// `targets`, `notify` and `sendmail`.
+fn alarms(r: &mut Reader<'_>, config: &mut Config, fields: &Fields<'_>) {
+    let alarms = &mut config.alarms;
+    set(&mut alarms.sendmail, absolute(r, fields.get("sendmail")));
+    alarms.targets = read::targets(r, fields.get("targets"));
+    let Some(field) = fields.get("notify") else { return };
+    let notify = read::notify(r, Some(field), "all jobs").unwrap_or_default();
+    let unknown: BTreeSet<&str> = notify.names().filter(|name| !alarms.targets.contains_key(*name)).collect();
+    for name in unknown {
+        // One that is broken has been told.
+        let written = fields.get("targets").is_some_and(|targets| has(targets.node, name));
+        if !written {
+            let message = format!("'notify' names '{}', which is none of 'targets'", yaml::shown(name));
+            r.tell(Finding::error("unknown-target", r.file(), message), field.node.id);
+        }
+    }
+    alarms.notify = Arc::new(notify);
+}
+
+fn has(node: &Node, key: &str) -> bool {
+    matches!(&node.kind, Kind::Map(map) if map.iter().any(|(known, ..)| known == key))
+}
+
+fn set(place: &mut PathBuf, value: Option<PathBuf>) {
+    if let Some(value) = value {
+        *place = value;
+    }
 }
 
 /// What the users say together.
@@ -215,6 +246,47 @@ fn log(r: &mut Reader<'_>, config: &mut Config, field: Field<'_>) {
     for key in ["console", "source", "json"] {
         r.truth(fields.get(key));
     }
+}
+
+/// `history` is the word `none` or a map.
+fn history(r: &mut Reader<'_>, config: &mut Config, field: Field<'_>) {
+    if !matches!(field.node.kind, Kind::Map(_)) {
+        let none = |text: &str| match text {
+            "none" => Ok(()),
+            _ => Err("'none' or a map of keep, rows, size and tail is expected".to_owned()),
+        };
+        if r.read(Some(field), none).is_some() {
+            config.history = None;
+        }
+        return;
+    }
+    let fields = r.fields("'history'", field.node, below(KEYS, "history"));
+    let mut history = HistoryConfig::default();
+    history.keep = r.read(fields.get("keep"), history_keep).unwrap_or(history.keep);
+    history.rows = r.read(fields.get("rows"), history_rows).unwrap_or(history.rows);
+    history.size = r.read(fields.get("size"), history_size).unwrap_or(history.size);
+    history.tail = r.read(fields.get("tail"), history_tail).unwrap_or(history.tail);
+    config.history = Some(history);
+}
+
+fn history_keep(text: &str) -> Result<Duration, String> {
+    let time = units::duration(text)?;
+    if time < Duration::from_secs(3600) { Err("at least 1h".to_owned()) } else { Ok(time) }
+}
+
+fn history_rows(text: &str) -> Result<u64, String> {
+    let rows = text.parse().ok().filter(|rows| (1000..=1_000_000_000).contains(rows));
+    rows.ok_or_else(|| "a number from 1000 to 1000000000 is expected".to_owned())
+}
+
+fn history_size(text: &str) -> Result<u64, String> {
+    let size = units::size(text)?;
+    if size < 1 << 20 { Err("at least 1MiB".to_owned()) } else { Ok(size) }
+}
+
+fn history_tail(text: &str) -> Result<usize, String> {
+    let size = usize::try_from(units::size(text)?).ok();
+    size.filter(|size| *size <= crate::history::MAX_TAIL).ok_or_else(|| "at most 64KiB".to_owned())
 }
 
 /// The word for a log target.

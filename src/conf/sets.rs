@@ -25,7 +25,11 @@ pub(super) fn sets(change: &Change) -> Vec<Set> {
         Change::Define(keys) => define(keys),
         Change::Disable(_) => vec![set("enable", Value::Bool(false))],
         Change::Resume(_) => vec![set("enable", Value::Bool(true))],
-        Change::Reschedule(_, schedule) => vec![set("schedule", Value::Text(schedule.clone()))],
+        Change::Reschedule(_, schedule) => vec![
+            set("schedule", Value::Text(schedule.clone())),
+            Set { key: "at", value: None },
+            Set { key: "when_done", value: None },
+        ],
         Change::Write { .. } | Change::Delete(_) => Vec::new(),
     }
 }
@@ -42,6 +46,8 @@ fn define(keys: &Keys) -> Vec<Set> {
         set("args", Value::Texts(keys.args.clone())),
         set("schedule", Value::Text(keys.schedule.clone())),
         gone("dialect"),
+        gone("at"),
+        gone("when_done"),
         set("creator", Value::Text(keys.creator.clone())),
         Set { key: "work_dir", value: work_dir },
     ];

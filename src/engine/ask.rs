@@ -60,6 +60,9 @@ impl Engine {
             Request::Text(name, reply) => self.commands.send(Command::Text(name, reply)),
             Request::Reset(reply) => self.reload(Reload::Reset(reply)),
             Request::Beat(beat, reply) => self.answer_beat(&beat, reply),
+            Request::Metrics(reply) => drop(reply.send(Ok(Box::new(self.reading())))),
+            Request::Alive(reply) => drop(reply.send(Ok(()))),
+            Request::Ready(reply) => drop(reply.send(self.readiness())),
             Request::Quit(reply) => {
                 drop(reply.send(Ok(())));
                 self.quit.get_or_insert(Instant::now() + FAREWELL);
@@ -77,10 +80,12 @@ impl Engine {
 
     /// Of a run that goes on, only the capture knows how much it has printed.
     fn count_output(&self, view: &mut RunView) {
-        if view.state != "over"
-            && let Some(run) = RunId::parse(&view.run)
-        {
-            (view.output_bytes, view.output_dropped) = self.capture.tails().counts(run);
+        let (tails, of) = (self.capture.tails(), RunId::parse(&view.run));
+        let attempts =
+            of.filter(|_| !matches!(view.state.as_str(), "over" | "retrying")).map(|of| tails.attempts_of(of));
+        let is_it = |run: &RunId| tails.attempt(*run).is_some_and(|(_, attempt)| attempt == view.attempt);
+        if let Some(run) = attempts.and_then(|attempts| attempts.into_iter().find(is_it)) {
+            (view.output_bytes, view.output_dropped) = tails.counts(run);
         }
     }
 }

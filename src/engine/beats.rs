@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::core::{Errand, ErrandEnd, ErrandId, Event, Fact, Fate, Now, Record, Report, Rule};
 use super::request::{Beat, Refusal, Reply};
 use super::turn::Engine;
-use super::view::{FileView, Outcome, StatusView};
+use super::view::{BeatsView, FileView, Outcome, StatusView};
 use crate::beat::health::Told;
 use crate::beat::{Beats, Unfit, words};
 use crate::conf::{Crond, Identity};
@@ -52,6 +52,11 @@ impl Beating {
         }
     }
 
+    /// How they go out; `None` where none are configured.
+    pub fn view(&self) -> Option<BeatsView> {
+        self.beats.as_ref().map(Beats::view)
+    }
+
     /// When the loop must turn for their sake (monotonic).
     pub fn due(&self) -> Option<Duration> {
         self.beats.as_ref()?.due()
@@ -80,7 +85,13 @@ impl Engine {
         }
         for fact in facts {
             match fact {
-                Fact::Over(record) => self.beat_failed(record),
+                // What is attempted again has not failed yet.
+                Fact::Over(record) if record.next.is_none() => self.beat_failed(record),
+                Fact::RetryDropped { of, .. } => {
+                    if let Some(record) = self.state.last_attempt(*of).cloned() {
+                        self.beat_failed(&record);
+                    }
+                }
                 Fact::Verdict { job, fate: Fate::Skipped(Rule::Overlap), .. } => self.beat_skipped(job),
                 _ => {}
             }
@@ -123,6 +134,9 @@ impl Engine {
 
     /// A try of a beat has ended.
     pub(super) fn hear_report(&mut self, report: &Report) {
+        if self.hear_alarm_report(report) {
+            return;
+        }
         let Some(beats) = &mut self.beating.beats else { return };
         let told = beats.reported(report);
         if let Some(reply) = self.beating.asked.remove(&report.id) {
@@ -138,8 +152,7 @@ impl Engine {
 
     /// The daemon in a few numbers, beats among them.
     pub(super) fn show_status(&self) -> StatusView {
-        let beats = self.beating.beats.as_ref().map(Beats::view);
-        StatusView { beats, ..self.state.show_status() }
+        StatusView { beats: self.beating.view(), alarms: self.alarming.views(), ..self.state.show_status() }
     }
 
     fn beat_failed(&mut self, record: &Record) {
@@ -162,7 +175,7 @@ impl Engine {
         }
     }
 
-    fn order_beat(&mut self, beat: Result<Errand, Unfit>) -> Option<ErrandId> {
+    pub(super) fn order_beat(&mut self, beat: Result<Errand, Unfit>) -> Option<ErrandId> {
         let now = self.now();
         let ordered = beat.map(|errand| self.state.order(errand, now));
         let beats = self.beating.beats.as_mut()?;

@@ -25,6 +25,8 @@ pub struct Said {
     pub job: Option<String>,
     /// Of which run.
     pub run: Option<String>,
+    /// Of which of its attempts.
+    pub attempt: Option<String>,
     /// The stable word for what happened.
     pub code: Option<String>,
     /// In which file it is; then the code is that of a finding.
@@ -64,7 +66,7 @@ impl Journal {
                     $level,
                     ROTA_JOB = said.job.as_deref(),
                     ROTA_RUN_ID = said.run.as_deref(),
-                    ROTA_ATTEMPT = said.run.as_ref().map(|_| 1_u8),
+                    ROTA_ATTEMPT = said.attempt.as_deref(),
                     ROTA_CODE = said.code.as_deref(),
                     ROTA_FILE = said.file.as_deref(),
                     MESSAGE_ID = said.message_id(),

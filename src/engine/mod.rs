@@ -12,6 +12,7 @@
 //! own and speaks by messages. A panic ends the process at once; the warden keeps the runs and starts another engine, which
 //! takes over from what the warden has.
 
+mod alarms;
 mod ask;
 mod beats;
 mod boot;
@@ -22,6 +23,7 @@ mod greet;
 mod journal;
 mod keep;
 mod ledger;
+mod monitor;
 mod opener;
 mod outbox;
 mod perform;
@@ -45,9 +47,15 @@ use std::time::Duration;
 
 use crate::wire::Link;
 
-pub use request::{Beat, Change, Edit, Edited, Entry, Keys, Pause, Refusal, Reply, Request, Text};
+pub use request::{
+    Beat, Change, Condition, Edit, Edited, Entry, Keys, Pause, Readiness, Refusal, Reply, Request, Text,
+};
 pub use tell::outcome_words;
-pub use view::{BeatsView, FileView, JobView, JournalView, Outcome, RunView, StatusView, Verdict, VerdictView};
+pub use view::{
+    BeatsView, ExplanationView, FileView, JobView, JournalView, Outcome, RunView, StatusView, TargetView, Verdict,
+    VerdictView,
+};
+pub use words::span as span_words;
 
 /// Threads that may wait for slow disks at once.
 const SLOW_THREADS: usize = 32;

@@ -46,6 +46,11 @@ impl Outbox {
         Ok(())
     }
 
+    /// Messages that wait for room.
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// Whether messages wait for room.
     pub fn is_full(&self) -> bool {
         !self.waiting.is_empty()

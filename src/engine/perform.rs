@@ -44,8 +44,10 @@ impl Engine {
         }
         self.ledger.hear(words);
         if !facts.is_empty() {
+            facts.iter().for_each(|fact| self.tallies.hear(fact, &self.state));
             self.note(&facts);
             self.beat_facts(&facts);
+            self.alarm_facts(&facts);
             tell::tell(facts, &self.state, self.now().wall);
         }
         Ok(())
@@ -58,7 +60,7 @@ impl Engine {
                 && !record.outcome.success()
                 && record.log.unwrap_or(self.config.log.target) == LogTarget::File
             {
-                self.capture.note(record.ticket.run, tell::outcome_words(&record.outcome));
+                self.capture.note(record.ticket.run, tell::note(record, self.now().wall));
             }
         }
     }

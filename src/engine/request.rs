@@ -1,5 +1,6 @@
 //! What may be asked of the engine: one closed set for HTTP and the command line.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -8,6 +9,7 @@ use tokio::sync::oneshot;
 use super::view::{FileView, JobView, RunView, StatusView};
 use crate::job::Job;
 use crate::job::JobName;
+use crate::metrics::Reading;
 use crate::wire::RunId;
 
 /// A question or a wish, with the place for its answer.
@@ -33,7 +35,7 @@ pub enum Request {
         /// The new run.
         reply: Reply<RunId>,
     },
-    /// Stop every run of a job, and drop what waits in its queue. Answers with the runs that are being stopped.
+    /// Stop every run of a job, and drop what waits: in its queue, and for another attempt. Answers with the runs that end.
     StopJob(JobName, Reply<Vec<RunId>>),
     /// Stop one run.
     StopRun(RunId, Reply<Vec<RunId>>),
@@ -64,6 +66,13 @@ pub enum Request {
     /// Have a beat sent to bk-monitor. Answered once the beat program has taken it; it is tried once, the caller may repeat.
     /// Refused with `beat-failed`, `no-beat` or `busy`.
     Beat(Beat, Reply<()>),
+    /// The numbers for monitors. Cheap: some milliseconds of the loop with ten thousand jobs.
+    Metrics(Reply<Box<Reading>>),
+    /// The loop answers. Never refused.
+    Alive(Reply<()>),
+    /// Jobs are armed and their slots are started. Refused with `starting` or `stopping`. This and [`Request::Alive`] are
+    /// answered before the first snapshot is armed, too; everything else waits for it.
+    Ready(Reply<Readiness>),
     /// End the daemon, as `SIGTERM` does. Answered before it begins.
     Quit(Reply<()>),
 }
@@ -197,13 +206,39 @@ pub struct Pause {
     pub by: String,
 }
 
+/// Whether a part of the daemon does its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Condition {
+    /// It does.
+    Ok,
+    /// Its last try failed.
+    Failing,
+}
+
+impl Condition {
+    /// From a plain yes or no.
+    pub fn of(well: bool) -> Self {
+        if well { Self::Ok } else { Self::Failing }
+    }
+}
+
+/// The daemon does its work, and how its parts do theirs.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Readiness {
+    /// Of the whole: jobs are armed, their slots are started.
+    pub status: Condition,
+    /// Of what jobs run without, by name: `beats`, where they are configured.
+    pub parts: BTreeMap<String, Condition>,
+}
+
 /// Where an answer goes.
 pub type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
 
 /// Why a request was refused: a stable code, a sentence, a hint.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Refusal {
-    /// `no-such-job`, `no-such-run`, `overlap`, `limit`, `stopping`; of edits also `not-active`, `not-disabled`, `not-in-file`
+    /// `no-such-job`, `no-such-run`, `overlap`, `limit`, `starting`, `stopping`; of edits also `not-active`, `not-disabled`, `not-in-file`
     /// (a permanent edit of a job that stands in no file), `bad-job` (the definition is refused; the message has the findings),
     /// `bad-schedule` (its schedule is), `not-written` (the file could not be written), `busy` (too many edits wait);
     /// of beats `beat-failed`, `no-beat` (none is configured), `busy` (too many wait).

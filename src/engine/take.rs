@@ -49,11 +49,15 @@ impl Engine {
         if complete && !std::mem::replace(&mut self.ready, true) {
             let (runs, rebooted) = std::mem::take(&mut self.cut);
             tell::tell_cut(&runs, rebooted, self.now().wall);
+            runs.iter().for_each(|run| self.tallies.lost(&run.job, &self.state));
             self.step(Event::Lost(runs))?;
             self.ledger.begin();
             self.send(&ToWarden::Ready)?;
         }
         self.take_edited(edited, had)?;
+        if self.ready {
+            self.answer_early()?;
+        }
         for token in tokens {
             match self.reloads.remove(&token) {
                 Some(Reload::Warden) => self.send(&ToWarden::Reloaded)?,

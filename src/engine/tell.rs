@@ -2,12 +2,12 @@
 
 use jiff::Timestamp;
 
-use super::core::{Fact, Fate, Record, State, Trigger, Why};
+use super::core::{Dropped, Fact, Fate, Record, State, Trigger, Why};
 use super::ledger::Entry;
 use super::view::{FileView, JobView, Outcome};
 use super::words;
 use crate::job::{JobName, Severity};
-use crate::wire::Exit;
+use crate::wire::{Exit, RunId};
 
 /// So many definitions that change at once are told one by one; more only as a number.
 const TOLD: usize = 200;
@@ -16,7 +16,7 @@ const TOLD: usize = 200;
 pub fn tell(facts: Vec<Fact>, state: &State, now: Timestamp) {
     let (armed, facts): (Vec<Fact>, Vec<Fact>) = facts.into_iter().partition(|fact| matches!(fact, Fact::Armed { .. }));
     tell_armed(&armed, state, now);
-    facts.iter().for_each(|fact| tell_one(fact, now));
+    facts.iter().for_each(|fact| tell_one(fact, state, now));
 }
 
 fn tell_armed(armed: &[Fact], state: &State, now: Timestamp) {
@@ -51,7 +51,8 @@ fn schedule_text(view: &JobView) -> &str {
     view.schedule.as_deref().unwrap_or("-")
 }
 
-fn tell_one(fact: &Fact, now: Timestamp) {
+fn tell_one(fact: &Fact, state: &State, now: Timestamp) {
+    let known = |run: RunId| state.attempt(run).map_or((run, 1), |(of, attempt)| (of, attempt));
     match fact {
         Fact::Armed { .. } => {}
         Fact::Retired(job) => tracing::info!(%job, code = "retired", "retired {job}"),
@@ -70,8 +71,9 @@ fn tell_one(fact: &Fact, now: Timestamp) {
         }
         Fact::Verdict { job, slot, oldest, fate } => tell_verdict(job, *slot, *oldest, *fate, now),
         Fact::Started { job, ticket, pid } => {
-            let run = ticket.run;
+            let (run, attempt) = (ticket.of, ticket.attempt);
             let why = match ticket.slot {
+                _ if attempt > 1 => String::new(),
                 Some(slot) if ticket.trigger == Trigger::CatchUp => {
                     format!(", makes up for {}", words::clock(slot, now))
                 }
@@ -81,7 +83,8 @@ fn tell_one(fact: &Fact, now: Timestamp) {
                 Some(_) => String::new(),
                 None => format!(", asked for by {}", ticket.by),
             };
-            tracing::info!(%job, %run, code = "started", "started {job} (run {run}, pid {pid}{why})");
+            let which = which(run, attempt);
+            tracing::info!(%job, %run, attempt, code = "started", "started {job} ({which}, pid {pid}{why})");
         }
         Fact::Asked { job, run, why, signal } => {
             let why = match why {
@@ -91,24 +94,47 @@ fn tell_one(fact: &Fact, now: Timestamp) {
                 Why::Shutdown => "the daemon stops",
             };
             let signal = signal_name(*signal);
-            tracing::info!(%job, %run, code = "stopping", "stopping {job} (run {run}, {signal}): {why}");
+            let (run, attempt) = known(*run);
+            let which = which(run, attempt);
+            tracing::info!(%job, %run, attempt, code = "stopping", "stopping {job} ({which}, {signal}): {why}");
         }
         Fact::Killed { job, run } => {
-            tracing::warn!(%job, %run, code = "killed", "killed {job} (run {run}): it did not end when asked");
+            let (run, attempt) = known(*run);
+            let which = which(run, attempt);
+            tracing::warn!(%job, %run, attempt, code = "killed", "killed {job} ({which}): it did not end when asked");
         }
         Fact::WillNotDie { job, run, pid } => {
-            tracing::error!(%job, %run, code = "will-not-die", "{job} (run {run}, pid {pid}) was killed and will not die");
+            let (run, attempt) = known(*run);
+            let which = which(run, attempt);
+            tracing::error!(
+                %job, %run, attempt, code = "will-not-die",
+                "{job} ({which}, pid {pid}) was killed and will not die"
+            );
         }
-        Fact::OutputClosed { job, run } => tracing::warn!(
-            %job, %run, code = "output-closed",
-            "{job} (run {run}) ended, but something it started keeps its output open: it is no longer read"
-        ),
-        Fact::Over(record) => tell_over(record),
+        Fact::OutputClosed { job, run } => {
+            let (run, attempt) = known(*run);
+            let which = which(run, attempt);
+            tracing::warn!(
+                %job, %run, attempt, code = "output-closed",
+                "{job} ({which}) ended, but something it started keeps its output open: it is no longer read"
+            );
+        }
+        Fact::Over(record) => tell_over(record, now),
+        Fact::RetryDropped { job, of, why } => tell_dropped(job, *of, *why, state),
         Fact::Left { job, run, processes } => {
             let job = job.as_ref().map_or_else(|| "a job".to_owned(), ToString::to_string);
-            tracing::warn!(%job, %run, code = "left-behind", "{job} (run {run}) left {processes} processes behind");
+            let (run, attempt) = known(*run);
+            let which = which(run, attempt);
+            tracing::warn!(
+                %job, %run, attempt, code = "left-behind",
+                "{job} ({which}) left {processes} processes behind"
+            );
         }
-        Fact::Adopted { job, run } => tracing::info!(%job, %run, code = "adopted", "{job} (run {run}) goes on"),
+        Fact::Adopted { job, run } => {
+            let (run, attempt) = known(*run);
+            let which = which(run, attempt);
+            tracing::info!(%job, %run, attempt, code = "adopted", "{job} ({which}) goes on");
+        }
         Fact::Strange(run) => {
             tracing::warn!(%run, code = "adopted", "run {run} was started by an engine of another version");
         }
@@ -154,18 +180,63 @@ fn tell_verdict(job: &JobName, slot: Timestamp, oldest: Timestamp, fate: Fate, n
     }
 }
 
-fn tell_over(record: &Record) {
+/// Which run, and of a later attempt which: `run 06c…, attempt 2`.
+fn which(run: RunId, attempt: u32) -> String {
+    if attempt > 1 { format!("run {run}, attempt {attempt}") } else { format!("run {run}") }
+}
+
+fn tell_over(record: &Record, now: Timestamp) {
     let Record { job, ticket, outcome, .. } = record;
-    let run = ticket.run;
-    let sentence = format!("{job} {} (run {run}{})", outcome_words(outcome), took(record));
+    let (run, attempt) = (ticket.of, ticket.attempt);
+    let of = attempts(record).map(|words| format!(", {words}")).unwrap_or_default();
+    let next = next_attempt(record, now).map(|words| format!("; {words}")).unwrap_or_default();
+    let sentence = format!("{job} {} (run {run}{of}{}){next}", outcome_words(outcome), took(record));
     let code = super::core::outcome_word(outcome);
     match outcome {
         Outcome::Exited { success: true, .. } | Outcome::Stopped { .. } => {
-            tracing::info!(%job, %run, code, "{sentence}")
+            tracing::info!(%job, %run, attempt, code, "{sentence}")
         }
-        Outcome::CouldNotStart { .. } | Outcome::Lost => tracing::error!(%job, %run, code, "{sentence}"),
-        Outcome::Exited { .. } | Outcome::TimedOut { .. } => tracing::warn!(%job, %run, code, "{sentence}"),
+        Outcome::CouldNotStart { .. } | Outcome::Lost => tracing::error!(%job, %run, attempt, code, "{sentence}"),
+        Outcome::Exited { .. } | Outcome::TimedOut { .. } => tracing::warn!(%job, %run, attempt, code, "{sentence}"),
     }
+}
+
+/// Which attempt it was, of a run that may have several: `attempt 1 of 4`.
+fn attempts(record: &Record) -> Option<String> {
+    let attempt = record.ticket.attempt;
+    (record.most > 1 || attempt > 1).then(|| format!("attempt {attempt} of {}", record.most.max(attempt)))
+}
+
+/// When the next attempt follows, if one does.
+fn next_attempt(record: &Record, now: Timestamp) -> Option<String> {
+    record.next.map(|at| match at.duration_since(now).as_secs() {
+        ..1 => "next attempt now".into(),
+        _ => format!("next attempt {}", words::ahead(at, now)),
+    })
+}
+
+fn tell_dropped(job: &JobName, run: RunId, why: Dropped, state: &State) {
+    let words = match why {
+        Dropped::Superseded => "a newer run takes its place",
+        Dropped::Paused => "the job is paused",
+        Dropped::Retired => "the job was taken away or disabled",
+        Dropped::Request => "on request",
+        Dropped::Stopping => "the daemon stops",
+    };
+    let last = state.last_attempt(run);
+    let attempt = last.map_or(1, |record| record.ticket.attempt);
+    let last = last.map(|record| format!("; it {}", outcome_words(&record.outcome))).unwrap_or_default();
+    tracing::info!(
+        %job, %run, attempt, code = "retry-dropped", why = why.code(),
+        "{job} is not attempted again (run {run}, after attempt {attempt}): {words}{last}"
+    );
+}
+
+/// How an attempt ended, for a log file of the job's own.
+pub fn note(record: &Record, now: Timestamp) -> String {
+    let more: Vec<String> = attempts(record).into_iter().chain(next_attempt(record, now)).collect();
+    let more = if more.is_empty() { String::new() } else { format!(" ({})", more.join("; ")) };
+    format!("{}{more}", outcome_words(&record.outcome))
 }
 
 /// Tells of runs that ended with an earlier warden: as many as fit one by one, the rest as a number.
@@ -215,6 +286,7 @@ pub fn tell_files(files: &[(String, Option<FileView>)]) {
         match finding.severity {
             Severity::Error => tracing::error!(file = %finding.file, code = finding.code, "{finding}"),
             Severity::Warning => tracing::warn!(file = %finding.file, code = finding.code, "{finding}"),
+            Severity::Note => tracing::info!(file = %finding.file, code = finding.code, "{finding}"),
         }
     }
 }

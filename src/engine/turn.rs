@@ -11,6 +11,7 @@ use jiff::tz::TimeZone;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 
+use super::alarms::Alarming;
 use super::beats::Beating;
 use super::boot::Boot;
 use super::core::{Event, Now, Setting, State};
@@ -27,6 +28,7 @@ use super::timer::Alarm;
 use super::{Broken, ready};
 use crate::api;
 use crate::conf::{self, Command, Commands, Config, Opened, Policy, Trust, Update};
+use crate::metrics::Tallies;
 use crate::run::{Capture, CaptureEvent};
 use crate::wire::{Link, Received, RunId, ToEngine, ToWarden};
 
@@ -34,6 +36,9 @@ use crate::wire::{Link, Received, RunId, ToEngine, ToWarden};
 const BURST: usize = 256;
 /// Requests that wait for the loop.
 const REQUESTS: usize = 64;
+/// Requests that wait for the first snapshot, more than the endpoint has places for: so who only asks whether the loop lives
+/// stands behind none of them.
+const EARLY: usize = 1024;
 /// Updates of `conf.d` that wait for the loop; behind them the reader only remembers the latest state of each file.
 const UPDATES: usize = 4;
 
@@ -58,7 +63,10 @@ pub struct Engine {
     /// Where the TCP port goes, should the warden get it later.
     ports: mpsc::UnboundedSender<OwnedFd>,
     pub(super) beating: Beating,
+    pub(super) alarming: Alarming,
     pub(super) keeper: Keeper,
+    /// What monitors want counted.
+    pub(super) tallies: Tallies,
     status: Status,
     asked: Asked,
     link: AsyncFd<Arc<Link>>,
@@ -67,6 +75,8 @@ pub struct Engine {
     more: bool,
     alarm: Alarm,
     inbox: Inbox,
+    /// Requests that came before the first snapshot is armed: "no such job" would be a lie.
+    early: Vec<Request>,
     boot: Option<Boot>,
     pub(super) ledger: Ledger,
     /// Runs that ended with an earlier warden, until the first snapshot is whole, and whether the machine went down.
@@ -132,8 +142,7 @@ impl Engine {
         // Nobody receives when the engine ends.
         let claimed = Box::new(move |runs| drop(claims.send(Event::Claimed(runs))));
         let (ledger, left) = Ledger::open(&config.state_dir, welcome.started, claimed);
-        let runs = if left.own { Vec::new() } else { left.runs.clone() };
-        let cut = (runs, left.rebooted);
+        let cut = (left.lost(), left.rebooted);
         let setting = Setting {
             started: welcome.started,
             jobs_user: config.jobs_user.clone(),
@@ -153,6 +162,7 @@ impl Engine {
             opener,
             trust,
             listening: Listening::new(prepared.clone()),
+            alarming: Alarming::new(&config),
             beating: Beating::new(config.crond.as_ref(), welcome.started, now(began)),
             prepared,
             reloads: BTreeMap::new(),
@@ -160,6 +170,7 @@ impl Engine {
             quit: None,
             commands,
             keeper,
+            tallies: Tallies::default(),
             ports,
             status: Status::default(),
             asked: Asked::default(),
@@ -174,6 +185,7 @@ impl Engine {
                 asks: asks_in,
                 prepared: prepared_in,
             },
+            early: Vec::new(),
             boot: boot.is_fresh().then_some(boot),
             ledger,
             cut,
@@ -200,7 +212,7 @@ impl Engine {
                 Happened::Room => true,
                 Happened::Update(update) => self.take_update(update)?,
                 Happened::Output(event) => self.take_output(event)?,
-                Happened::Asked(request) => self.answer(*request)?,
+                Happened::Asked(request) => self.hear_request(*request)?,
                 Happened::Open(ask) => self.pass_on(ask)?,
                 Happened::Prepared(event) => self.step(event)?,
                 Happened::Time => true,
@@ -209,10 +221,14 @@ impl Engine {
                 // All is over, or another engine takes over: whoever outlives its warden does so only up to here.
                 self.outbox.flush().map_err(Broken::Link)?;
                 self.ledger.close();
+                if self.stopping {
+                    self.alarming.finish();
+                }
                 return Ok(());
             }
             self.step(Event::Wake)?;
             self.pass_beats();
+            self.pass_alarms();
             self.outbox.flush().map_err(Broken::Link)?;
             self.settle()?;
         }
@@ -220,7 +236,7 @@ impl Engine {
 
     /// Waits for the first thing that happens. Nothing here wakes an idle engine.
     async fn wait(&mut self) -> Happened {
-        let mono = self.state.next_mono().into_iter().chain(self.beating.due()).min();
+        let mono = self.state.next_mono().into_iter().chain(self.beating.due()).chain(self.alarming.due()).min();
         let mono = mono.map(|mono| self.began + mono);
         let until = mono.into_iter().chain(self.status.due()).chain(self.quit).min();
         let sleep = async {
@@ -238,8 +254,7 @@ impl Engine {
             }
             Some(update) = self.inbox.updates.recv() => Happened::Update(update),
             Some(event) = self.inbox.capture.recv() => Happened::Output(event),
-            // Who asks before the first snapshot is armed waits for it: "no such job" would be a lie.
-            Some(request) = self.inbox.requests.recv(), if self.ready => Happened::Asked(Box::new(request)),
+            Some(request) = self.inbox.requests.recv(), if self.early.len() < EARLY => Happened::Asked(Box::new(request)),
             Some(ask) = self.inbox.asks.recv() => Happened::Open(ask),
             Some(event) = self.inbox.prepared.recv() => Happened::Prepared(event),
             () = self.alarm.wait() => Happened::Time,
@@ -305,6 +320,33 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// Answers; or, before the first snapshot is armed, remembers to.
+    fn hear_request(&mut self, request: Request) -> Result<bool, Broken> {
+        if self.ready || matches!(request, Request::Alive(_) | Request::Ready(_)) {
+            return self.answer(request);
+        }
+        self.early.push(request);
+        Ok(true)
+    }
+
+    /// The first snapshot is armed: who waited for it is answered.
+    pub(super) fn answer_early(&mut self) -> Result<(), Broken> {
+        std::mem::take(&mut self.early).into_iter().try_for_each(|request| self.answer(request).map(drop))
+    }
+
+    /// What waits, by queue.
+    pub(super) fn queues(&self, errands: u64) -> Vec<(&'static str, u64)> {
+        let Inbox { updates, capture, requests, asks, prepared } = &self.inbox;
+        vec![
+            ("errands", errands),
+            ("requests", (requests.len() + self.early.len()) as u64),
+            ("definitions", updates.len() as u64),
+            ("output", capture.len() as u64),
+            ("files", (asks.len() + prepared.len()) as u64),
+            ("warden", self.outbox.len() as u64),
+        ]
     }
 
     fn take_output(&mut self, event: CaptureEvent) -> Result<bool, Broken> {

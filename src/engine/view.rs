@@ -7,7 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use super::request::Pause;
 use crate::job::{JobName, LogTarget, OnOverlap};
+use crate::schedule::Dst;
 use crate::wire::{Exit, Failure, Stream};
+
+/// What a schedule says of one instant.
+pub use crate::schedule::Explanation as ExplanationView;
 
 /// How a run ended. Exactly one per run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,12 +97,23 @@ pub struct VerdictView {
 pub struct RunView {
     /// Its id, as text.
     pub run: String,
+    /// The attempt that the rest is of, counted from 1: the last, unless an earlier one was asked for.
+    pub attempt: u32,
+    /// Attempts of the run so far.
+    pub attempts: u32,
     /// Of which job.
     pub job: JobName,
     /// The slot it carries out; absent when requested.
     pub slot: Option<Timestamp>,
-    /// `starting`, `running`, `stopping`, `draining`, `over`.
+    /// What began it: `schedule`, `catch-up`, `request`, `after`.
+    pub trigger: String,
+    /// Who asked for it, or after which job; empty for a slot.
+    pub by: String,
+    /// `waiting`, `starting`, `running`, `stopping`, `will-not-die`, `draining`, `retrying`, `over`.
     pub state: String,
+    /// When the next attempt is due, of a run that is `retrying`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub next_attempt: Option<Timestamp>,
     /// Leader, while there is one.
     pub pid: Option<i32>,
     /// When the program started.
@@ -131,10 +146,13 @@ pub struct JobView {
     pub enable: bool,
     /// The file is broken since: this is its last good definition.
     pub broken: bool,
-    /// Schedule text; absent: on demand.
+    /// Schedule text, or the time of a job that runs once, as written; absent: on demand.
     pub schedule: Option<String>,
-    /// Dialect of the schedule.
+    /// Dialect of the schedule; absent for a time.
     pub dialect: Option<String>,
+    /// Its own rule for the days on which clocks change, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub dst: Option<Dst>,
     /// Zone of the schedule.
     pub timezone: Option<String>,
     /// Next slot that may run.
@@ -150,6 +168,9 @@ pub struct JobView {
     pub pause: Option<Pause>,
     /// Runs that go on.
     pub running: Vec<RunView>,
+    /// Runs that wait for their next attempt.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub retrying: Vec<RunView>,
     /// The run that ended last.
     pub last: Option<RunView>,
     /// Newest verdicts first, a few.
@@ -189,6 +210,9 @@ pub struct StatusView {
     pub paused: usize,
     /// Runs that go on.
     pub running: usize,
+    /// Runs that wait for their next attempt.
+    #[serde(default)]
+    pub retrying: usize,
     /// Files that are broken.
     pub broken_files: usize,
     /// Warnings in good files.
@@ -204,6 +228,9 @@ pub struct StatusView {
     /// How beats go out; absent where none are configured.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub beats: Option<BeatsView>,
+    /// How alarms go out: each target of rotad.yaml, and of those that stand in rules the first that fail.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub alarms: Vec<TargetView>,
     /// The daemon is stopping.
     pub stopping: bool,
     /// The journal that takes lines of jobs, where there is one.
@@ -219,6 +246,26 @@ pub struct JournalView {
     pub unit: Option<String>,
     /// Lines of jobs with `log: auto` go there.
     pub auto: bool,
+}
+
+/// How alarms to a target go out, counted since the engine started.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetView {
+    /// Its name in rotad.yaml, or for one that stands in a rule `ping of JOB`.
+    pub name: String,
+    /// `webhook`, `command`, `mail`, `report`, `ping`.
+    pub kind: String,
+    /// Messages that it took.
+    pub sent: u64,
+    /// Tries that failed.
+    pub failed: u64,
+    /// Messages that were given up after the last try.
+    pub given_up: u64,
+    /// Messages that found no room in the queue.
+    pub dropped: u64,
+    /// Why the last try failed; absent once one has succeeded since.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub failing: Option<String>,
 }
 
 /// How beats go out, counted since the engine started.

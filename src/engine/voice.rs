@@ -170,6 +170,7 @@ impl Visit for Hearing {
         let kept = match field.name() {
             "job" => &mut self.0.job,
             "run" => &mut self.0.run,
+            "attempt" => &mut self.0.attempt,
             "code" => &mut self.0.code,
             "file" => &mut self.0.file,
             _ => return,

@@ -8,13 +8,26 @@ use serde::Serialize;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
+    /// Good to know; nothing is wrong.
+    Note,
     /// Worth a look; the job is armed.
     Warning,
     /// The file makes no job: its last good definition, if there is one, stays live.
     Error,
 }
 
-/// One thing that is wrong or doubtful in one file.
+impl Severity {
+    /// The word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Severity::Note => "note",
+            Severity::Warning => "warning",
+            Severity::Error => "error",
+        }
+    }
+}
+
+/// One thing that is wrong, doubtful or good to know in one file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// How much it weighs.
@@ -53,6 +66,11 @@ impl Finding {
         Self { severity: Severity::Warning, ..Self::error(code, file, message) }
     }
 
+    /// A note without a place or a hint.
+    pub fn note(code: &'static str, file: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Note, ..Self::error(code, file, message) }
+    }
+
     /// The same, with what to do about it.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
@@ -69,10 +87,7 @@ impl Finding {
 /// One line, as a compiler would say it: `backup.yaml:3:1: error[unknown-key]: … (hint: …)`.
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let severity = match self.severity {
-            Severity::Warning => "warning",
-            Severity::Error => "error",
-        };
+        let severity = self.severity.word();
         write!(f, "{}", self.file.escape_debug())?;
         if let Some(place) = &self.place {
             write!(f, ":{}:{}", place.line, place.column)?;

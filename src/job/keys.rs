@@ -25,6 +25,7 @@ pub static KEYS: &[Group] = &[
     Group { title: "How long it may take, and how it ends", keys: HOW_LONG },
     Group { title: "What it may use", keys: WHAT_IT_MAY_USE },
     Group { title: "Where its lines go", keys: LINES },
+    Group { title: "Who is told of it", keys: TOLD },
 ];
 
 static WHAT_IT_IS: &[Key] = &[
@@ -101,6 +102,37 @@ static WHEN: &[Key] = &[
     )
     .default("robfig")
     .example("vixie"),
+    Key::new(
+        "dst",
+        Word(&[
+            ("skip", "A time that does not exist has no run; one that comes twice runs the first time."),
+            ("once", "A time that does not exist runs when the clock has jumped over it; one that comes twice runs the first time."),
+            ("both", "A time that does not exist runs when the clock has jumped over it; one that comes twice runs both times."),
+        ]),
+        "What to do on days on which clocks change. However many times of the schedule one jump leaves out, one run is made \
+         up for them. Without it the dialect's own rule holds, and a note (`dst`) tells beforehand what that will do to a \
+         job that is not due in every hour.",
+    )
+    .otherwise("as the dialect's original does")
+    .example("once"),
+    Key::new(
+        "at",
+        Form("time", "[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2})?|[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2})"),
+        "Instead of `schedule`: the one time at which it is due, in `timezone` or with an offset of its own \
+         (`2026-12-01T02:30:00+01:00`). A time that does not exist there is due when the clock has jumped over it, one that \
+         comes twice the first time. Once it has passed the job runs on demand only.",
+    )
+    .example("2026-12-01T02:30"),
+    Key::new(
+        "when_done",
+        Word(&[
+            ("keep", "The file stays, and the job runs on demand."),
+            ("remove", "The file is removed, and the job with it."),
+        ]),
+        "What becomes of a job with `at` once it has run.",
+    )
+    .default("keep")
+    .example("remove"),
     Key::new("timezone", Form("zone", "[A-Za-z0-9_+/-]+"), "The zone of the schedule, by its name: `Europe/Berlin`.")
         .otherwise("the daemon's")
         .example("Europe/Berlin"),
@@ -187,7 +219,7 @@ static HOW_LONG: &[Key] = &[
 static RETRIES: &[Group] = &[Group {
     title: "",
     keys: &[
-        Key::new("max", Whole(0, 100), "Attempts after the first. Needed.").example("3"),
+        Key::new("max", Whole(0, 100), "Attempts after the first.").default("3").example("5"),
         Key::new("delay", Duration, "From the end of the first attempt to the start of the second.")
             .default("10s")
             .example("1m"),
@@ -249,3 +281,11 @@ static LINES: &[Key] = &[Key::new(
 )
 .otherwise("what `log` of rotad.yaml(5) says")
 .example("file")];
+
+static TOLD: &[Key] = &[Key::new(
+    "notify",
+    crate::alarm::keys::NOTIFY,
+    "Who is told of what happens to it: a list of rules, each a map of these keys, or `none`. See ALARMS in rotad(8).",
+)
+.otherwise("`notify` of rotad.yaml(5)")
+.example("[{on: [failure, recovery], to: ops}, {on: silent, within: 26h, to: pager}]")];

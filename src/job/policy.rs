@@ -92,7 +92,7 @@ impl Retries {
     pub fn delay_after(&self, attempt: u32) -> Duration {
         let mut delay = self.delay;
         for _ in 1..attempt {
-            if self.backoff <= 100 || delay >= self.max_delay {
+            if self.backoff <= 100 || delay.is_zero() || delay >= self.max_delay {
                 break;
             }
             delay = delay.saturating_mul(self.backoff) / 100;
@@ -142,6 +142,6 @@ mod tests {
         let wild = Retries { delay: Duration::MAX, max_delay: Duration::MAX, backoff: u32::MAX, ..Retries::of(5) };
         assert_eq!(wild.delay_after(u32::MAX), Duration::MAX);
         let none = Retries { delay: Duration::ZERO, ..Retries::of(1) };
-        assert_eq!(none.delay_after(u32::MAX.min(1000)), Duration::ZERO);
+        assert_eq!(none.delay_after(u32::MAX), Duration::ZERO);
     }
 }

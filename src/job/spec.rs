@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{After, CatchUp, JobName, Retries};
+use crate::alarm::Notify;
 use crate::schedule::Schedule;
 
 /// A definition: what to run, and when. Immutable; a run keeps the one it started with.
@@ -33,6 +34,8 @@ pub struct Job {
     pub retries: Option<Box<Retries>>,
     /// The jobs after whose ends it starts.
     pub after: Option<Box<After>>,
+    /// What becomes of its file when it has run, of a job that runs once.
+    pub when_done: WhenDone,
     /// What to do with a slot that comes due while a run of the job goes on.
     pub on_overlap: OnOverlap,
     /// Longest time a run may take, on the monotonic clock.
@@ -63,6 +66,8 @@ pub struct Job {
     pub log: Option<LogTarget>,
     /// Free text for people and filters.
     pub labels: BTreeMap<String, String>,
+    /// Who is told of what; absent: as rotad.yaml has it.
+    pub notify: Option<Arc<Notify>>,
 }
 
 impl Job {
@@ -86,6 +91,17 @@ pub enum Program {
     },
     /// A text for `/bin/sh -c`.
     Script(String),
+}
+
+/// What becomes of the file of a job that runs once, when it has run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WhenDone {
+    /// It stays: the job can still be run on demand.
+    #[default]
+    Keep,
+    /// It is removed, and the job with it.
+    Remove,
 }
 
 /// What becomes of a slot that comes due while a run of the same job goes on.

@@ -183,7 +183,8 @@ impl Capture {
     }
 
     fn know(&self, output: Arc<Output>, order: impl FnOnce(Arc<Output>) -> Order) {
-        self.tails.open(output.label.run, &output.label.job);
+        let RunLabel { run, of, attempt, job, .. } = &output.label;
+        self.tails.open_attempt(*run, (*of, *attempt), job);
         self.lock().insert(output.label.run, output.clone());
         let _ = self.sinks.of(&output).send(order(output.clone()));
     }

@@ -1,14 +1,21 @@
 //! Matching wall time: the next civil minute and second that a schedule names, with no zone in sight.
 //!
-//! The `cron` crate iterates the days, hours and minutes. It is sound on civil time and joins its fields by AND, so each
-//! box of days ([`Days`]) becomes one `cron::Schedule`, written with names instead of its own weekday numbers (where
-//! Sunday is 1), and is asked on a fake UTC clock that shows wall time. Its zone handling, which goes backwards when
-//! clocks are set back, is never reached. Years and seconds stay here: the crate ends in 2100 and knows no fractions.
+//! What a text says is kept as sets of bits, some 300 bytes with all that belongs to it: a `cron::Schedule` has a tree of
+//! numbers a field, and ten thousand jobs hold theirs all the time. The time of day is sought in the bits. Which **day**
+//! comes next is the `cron` crate's: it is sound on civil time, so a schedule of midnights is made for it when the day at
+//! hand holds nothing more (2 µs, 11 for a text of odd lists), written with names instead of its own weekday numbers (where
+//! Sunday is 1), and asked on a fake UTC clock that shows wall time. It joins its fields by AND; of a union of boxes
+//! ([`Days`]) it is told the box around all of them, and the days that lie in none are passed over. Its zone handling, which
+//! goes backwards when clocks are set back, is never reached. Years and seconds stay here: the crate ends in 2100 and knows
+//! no fractions.
 
 use chrono::DateTime;
 use cron::Schedule;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::Offset;
 
-use super::days::{Days, YearKind, any_dom, any_dow};
+use super::days::{Days, any_dom, any_dow};
 use super::field::{Set, Unit};
 
 /// Wall time as microseconds since 1970-01-01 00:00:00 on the wall.
@@ -28,7 +35,7 @@ pub(super) struct Span {
 }
 
 impl Span {
-    fn at_or_after(&self, value: u32) -> Option<u32> {
+    pub(super) fn at_or_after(&self, value: u32) -> Option<u32> {
         let steps = value.saturating_sub(self.start).div_ceil(self.step);
         let found = self.start.checked_add(steps.checked_mul(self.step)?)?;
         (found <= self.stop).then_some(found)
@@ -45,11 +52,16 @@ pub(super) enum Seconds {
 }
 
 impl Seconds {
+    /// Is this microsecond of the minute one of them?
+    pub(super) fn has(&self, micros: i64) -> bool {
+        self.at_or_after(micros) == Some(micros)
+    }
+
     fn at_or_after(&self, micros: i64) -> Option<i64> {
         match self {
             Seconds::Whole(set) => {
                 let second = u32::try_from((micros + SECOND - 1) / SECOND).ok()?;
-                set.values().find(|&value| value >= second).map(|value| i64::from(value) * SECOND)
+                set.at_or_after(second).map(|value| i64::from(value) * SECOND)
             }
             Seconds::Micros(spans) => {
                 let micros = u32::try_from(micros).ok()?;
@@ -71,28 +83,23 @@ pub(super) enum Years {
 /// What a schedule text says about wall time.
 #[derive(Clone, Debug)]
 pub(super) struct Calendar {
-    parts: Box<[Part]>,
+    minutes: Set,
+    hours: Set,
+    days: Box<[Days]>,
     seconds: Seconds,
     years: Years,
 }
 
-#[derive(Clone, Debug)]
-struct Part {
-    schedule: Schedule,
-    leap: YearKind,
-}
-
 impl Calendar {
-    /// Lowers the fields to `cron` schedules. `None` if the crate refuses one, which its grammar gives it no reason to.
+    /// From what the fields say. `None` if there is no time of day at all, for which no dialect has words.
     pub(super) fn new(minutes: Set, hours: Set, days: &[Days], seconds: Seconds, years: Years) -> Option<Calendar> {
-        let parts: Option<Vec<Part>> = days
-            .iter()
-            .map(|days| {
-                let text = cron_text(minutes, hours, days);
-                Some(Part { schedule: Schedule::try_from(text).ok()?, leap: days.leap })
-            })
-            .collect();
-        Some(Calendar { parts: parts?.into_boxed_slice(), seconds, years })
+        let some = !minutes.is_empty() && !hours.is_empty();
+        some.then(|| Calendar { minutes, hours, days: days.into(), seconds, years })
+    }
+
+    /// The hours of the day in which it is ever due.
+    pub(super) fn hours(&self) -> Set {
+        self.hours
     }
 
     /// The year after which a search that begins at `from` gives up.
@@ -120,28 +127,68 @@ impl Calendar {
         Some(next + self.seconds.at_or_after(0)?)
     }
 
-    /// Goes year by year, and skips those of which the crate says that they hold nothing.
     fn minute_at_or_after(&self, from: Wall, last_year: i32) -> Option<Wall> {
+        let day = from.div_euclid(DAY) * DAY;
+        let year = year_of(day);
+        let today = year <= last_year && self.year_at_or_after(year) == Some(year) && self.holds(day);
+        if let Some(time) = self.time_at_or_after(from - day).filter(|_| today) {
+            return Some(day + time);
+        }
+        Some(self.day_at_or_after(day + DAY, last_year)? + self.time_at_or_after(0)?)
+    }
+
+    /// The first time of day at or after a whole minute of it.
+    fn time_at_or_after(&self, from: i64) -> Option<i64> {
+        let minute = u32::try_from(from / MINUTE).ok()?;
+        let (hour, minute) = (minute / 60, minute % 60);
+        let later = || Some((self.hours.at_or_after(hour + 1)?, self.minutes.at_or_after(0)?));
+        let found = self.hours.contains(hour).then(|| self.minutes.at_or_after(minute)).flatten();
+        let (hour, minute) = found.map(|minute| (hour, minute)).or_else(later)?;
+        Some(i64::from(hour * 60 + minute) * MINUTE)
+    }
+
+    /// Whether any box holds this day.
+    fn holds(&self, day: Wall) -> bool {
+        date(day).is_some_and(|date| self.days.iter().any(|days| days.has(date)))
+    }
+
+    /// The first day at or after `from`. Goes year by year, and skips those of which the crate says that they hold nothing.
+    fn day_at_or_after(&self, from: Wall, last_year: i32) -> Option<Wall> {
         let mut year = year_of(from);
+        let mut midnights = None;
         loop {
             year = self.year_at_or_after(year)?;
             if year > last_year {
                 return None;
             }
-            let begin = from.max(start_of(year)?);
-            let mut found = None;
-            let mut promising = i32::MAX;
-            for part in &self.parts {
-                match part.in_year(year, begin)? {
-                    InYear::At(minute) => found = Some(found.map_or(minute, |old: Wall| old.min(minute))),
-                    InYear::NotBefore(later) => promising = promising.min(later),
-                }
+            let midnights = match &mut midnights {
+                Some(midnights) => midnights,
+                none => none.insert(Schedule::try_from(cron_text(&self.days)?).ok()?),
+            };
+            match self.in_year(midnights, year, from.max(start_of(year)?))? {
+                InYear::At(day) => return Some(day),
+                InYear::NotBefore(later) => year = later,
             }
-            if found.is_some() {
-                return found;
-            }
-            year = promising.max(year.checked_add(1)?);
         }
+    }
+
+    fn in_year(&self, midnights: &Schedule, year: i32, begin: Wall) -> Option<InYear> {
+        let stand_in = stand_in(year)?;
+        let shift = start_of(year)? - start_of(stand_in)?;
+        // Strictly after the second before `begin`, which is at or after `begin`.
+        let clock = DateTime::from_timestamp((begin - shift).div_euclid(SECOND) - 1, 0)?;
+        for found in midnights.after(&clock) {
+            let found = found.timestamp() * SECOND;
+            match year_of(found) {
+                found_in if found_in == stand_in && self.holds(found + shift) => {
+                    return Some(InYear::At(found + shift));
+                }
+                found_in if found_in == stand_in => {}
+                found_in if stand_in == year => return Some(InYear::NotBefore(found_in)),
+                _ => return Some(InYear::NotBefore(year + 1)),
+            }
+        }
+        Some(InYear::NotBefore(if stand_in == year { CRATE_LAST_YEAR + 1 } else { year + 1 }))
     }
 
     fn year_at_or_after(&self, year: i32) -> Option<i32> {
@@ -155,37 +202,11 @@ impl Calendar {
     }
 }
 
-/// What one part says of one year.
+/// What the boxes say of one year.
 enum InYear {
     At(Wall),
     /// Nothing, and nothing before this later year.
     NotBefore(i32),
-}
-
-impl Part {
-    fn in_year(&self, year: i32, begin: Wall) -> Option<InYear> {
-        let fits = match self.leap {
-            YearKind::Any => true,
-            YearKind::Leap => is_leap(year),
-            YearKind::Common => !is_leap(year),
-        };
-        if !fits {
-            return Some(InYear::NotBefore(year + 1));
-        }
-        let stand_in = stand_in(year)?;
-        let shift = start_of(year)? - start_of(stand_in)?;
-        // Strictly after the second before `begin`, which is at or after `begin`.
-        let clock = DateTime::from_timestamp((begin - shift).div_euclid(SECOND) - 1, 0)?;
-        let Some(found) = self.schedule.after(&clock).next() else {
-            return Some(InYear::NotBefore(if stand_in == year { CRATE_LAST_YEAR + 1 } else { year + 1 }));
-        };
-        let found = found.timestamp() * SECOND;
-        Some(match year_of(found) {
-            found_in if found_in == stand_in => InYear::At(found + shift),
-            found_in if stand_in == year && self.leap == YearKind::Any => InYear::NotBefore(found_in),
-            _ => InYear::NotBefore(year + 1),
-        })
-    }
 }
 
 /// The last year the `cron` crate knows.
@@ -215,33 +236,44 @@ fn year_of(wall: Wall) -> i32 {
     DateTime::from_timestamp(wall.div_euclid(SECOND), 0).map_or(i32::MAX, |at| chrono::Datelike::year(&at))
 }
 
-/// One box in the crate's own grammar. An unrestricted field is written `*`, which the crate stores as nothing at all:
-/// ten thousand jobs must not hold a hundred year numbers each.
-fn cron_text(minutes: Set, hours: Set, days: &Days) -> String {
-    const NAMES: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
-    let numbers = |set: Set, all: Set| list(set, all, |value, text| text.push_str(&value.to_string()));
-    let dows = list(days.dows, any_dow(), |value, text| text.push_str(NAMES[value as usize % 7]));
-    [
-        "*".to_string(),
-        numbers(minutes, Unit::MINUTE.all()),
-        numbers(hours, Unit::HOUR.all()),
-        numbers(days.doms, any_dom()),
-        numbers(days.months, Unit::MONTH.all()),
-        dows,
-    ]
-    .join(" ")
+fn date(day: Wall) -> Option<Date> {
+    Some(Offset::UTC.to_datetime(Timestamp::from_microsecond(day).ok()?).date())
 }
 
-fn list(set: Set, all: Set, write: impl Fn(u32, &mut String)) -> String {
+/// The midnights of the box around all boxes, in the crate's own grammar; `None` where there is no box. An unrestricted
+/// field is written `*`, which the crate stores as nothing at all.
+fn cron_text(days: &[Days]) -> Option<String> {
+    const NAMES: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
+    let around = |one: Days, other: &Days| Days {
+        months: one.months | other.months,
+        doms: one.doms | other.doms,
+        dows: one.dows | other.dows,
+        ..one
+    };
+    let (first, others) = days.split_first()?;
+    let around = others.iter().fold(*first, around);
+    let doms = numbers(around.doms, any_dom());
+    let months = numbers(around.months, Unit::MONTH.all());
+    let dows: Vec<&str> = around.dows.values().filter_map(|value| NAMES.get(value as usize).copied()).collect();
+    let dows = if around.dows == any_dow() { "*".to_string() } else { dows.join(",") };
+    Some(format!("0 0 0 {doms} {months} {dows}"))
+}
+
+/// `1-5,8`: ranges, because the crate takes three times as long to read the numbers one by one.
+fn numbers(set: Set, all: Set) -> String {
     if set == all {
         return "*".to_string();
     }
     let mut text = String::new();
-    for value in set.values() {
-        if !text.is_empty() {
-            text.push(',');
-        }
-        write(value, &mut text);
+    let mut next = set.at_or_after(0);
+    while let Some(first) = next {
+        let last = (first..64).find(|value| !set.contains(value + 1)).unwrap_or(first);
+        text.push_str(if text.is_empty() { "" } else { "," });
+        text.push_str(&if last > first { format!("{first}-{last}") } else { first.to_string() });
+        next = set.at_or_after(last + 1);
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,15 +9,20 @@
 //! `22-2`, which even panics), empty items of a list, and fields after the seventh (ignored there). `01` is 1 in every
 //! field, and nothing loops when clocks change; both are bugs of the original.
 
+mod special;
+
+use jiff::tz::TimeZone;
+
 use super::calendar::{Calendar, Seconds, Span, Years};
 use super::days::{DayUnion, any_dom, any_dow};
 use super::error::{Doubt, ScheduleError, quote};
 use super::field::{Base, Item, Set, Unit, Word, doubt_or, reversed};
+use super::layout::{Layout, Name, Part, Test, five, stands_for};
 use super::zone::{ClockRule, Fold, Gap};
 use super::{Parsed, Rhythm};
-use jiff::tz::TimeZone;
+use special::{DomField, DowField};
 
-const CLOCK_RULE: ClockRule = ClockRule { gap: Gap::Skip, fold: Fold::First };
+const CLOCK_RULE: ClockRule = ClockRule::of_dialect(Gap::Skip, Fold::First);
 const YEAR_MIN: u32 = 1970;
 const YEAR_MAX: u32 = 2099;
 const STARS: [&str; 2] = ["*", "?"];
@@ -26,19 +31,12 @@ pub(super) fn parse(text: &str, zone: &TimeZone) -> Result<Parsed, ScheduleError
     let mut doubts = Vec::new();
     let word = Word::new(text);
     let trimmed = text.trim_matches(is_blank);
-    let named = match trimmed {
-        "@yearly" | "@annually" => Some("0 0 0 1 1 * *"),
-        "@monthly" => Some("0 0 0 1 * * *"),
-        "@weekly" => Some("0 0 0 * * 0 *"),
-        "@daily" => Some("0 0 0 * * * *"),
-        "@hourly" => Some("0 0 * * * * *"),
-        _ if trimmed.starts_with('@') => {
-            return Err(word
-                .error(format!("{} is not a schedule that has a name", quote(trimmed)))
-                .hint("one of @yearly, @annually, @monthly, @weekly, @daily, @hourly; in small letters"));
-        }
-        _ => None,
-    };
+    let named = named(trimmed);
+    if named.is_none() && trimmed.starts_with('@') {
+        return Err(word
+            .error(format!("{} is not a schedule that has a name", quote(trimmed)))
+            .hint("one of @yearly, @annually, @monthly, @weekly, @daily, @hourly; in small letters"));
+    }
     let calendar = match named {
         Some(fields) => calendar(Word::new(fields), &mut Vec::new())?,
         None => calendar(word, &mut doubts)?,
@@ -46,52 +44,115 @@ pub(super) fn parse(text: &str, zone: &TimeZone) -> Result<Parsed, ScheduleError
     Ok(Parsed { rhythm: Rhythm::Calendar(calendar, CLOCK_RULE), zone: zone.clone(), doubts })
 }
 
+/// The fields for which a name stands.
+fn named(text: &str) -> Option<&'static str> {
+    Some(match text {
+        "@yearly" | "@annually" => "0 0 0 1 1 * *",
+        "@monthly" => "0 0 0 1 * * *",
+        "@weekly" => "0 0 0 * * 0 *",
+        "@daily" => "0 0 0 * * * *",
+        "@hourly" => "0 0 * * * * *",
+        _ => return None,
+    })
+}
+
 fn is_blank(c: char) -> bool {
     c.is_ascii_whitespace()
 }
 
-fn calendar(text: Word, doubts: &mut Vec<Doubt>) -> Result<Calendar, ScheduleError> {
+/// What the fields say.
+struct Fields<'a> {
+    seconds: Set,
+    minutes: Set,
+    hours: Set,
+    doms: DomField,
+    months: Set,
+    dows: DowField,
+    years: Vec<Span>,
+    /// The words for them, in this order; what they mean where they are not written.
+    words: [Word<'a>; 7],
+}
+
+impl Fields<'_> {
+    /// A day must fit what is no star of the two; where neither is, one of them is enough.
+    fn either_day(&self) -> bool {
+        !self.doms.star && !self.dows.star
+    }
+}
+
+fn fields(text: Word<'_>) -> Result<Fields<'_>, ScheduleError> {
     let words = text.fields(is_blank);
-    let (second, words, year) = match words.as_slice() {
+    let (second, words, year) = match *words.as_slice() {
         [] => return Err(text.error("the schedule is empty")),
         [minute, hour, dom, month, dow] => (None, [minute, hour, dom, month, dow], None),
         [minute, hour, dom, month, dow, year] => (None, [minute, hour, dom, month, dow], Some(year)),
         [second, minute, hour, dom, month, dow, year] => (Some(second), [minute, hour, dom, month, dow], Some(year)),
-        other => {
+        ref other => {
             return Err(text
                 .error(format!("5, 6 or 7 fields are needed, here are {}", other.len()))
                 .hint("minute hour day month weekday; a sixth is the year; with seven the first is seconds"));
         }
     };
-    let seconds = match second {
-        Some(word) => plain(*word, &Unit::SECOND)?,
-        None => Set::one(0),
-    };
-    let minutes = plain(*words[0], &Unit::MINUTE)?;
-    let hours = plain(*words[1], &Unit::HOUR)?;
-    let months = plain(*words[3], &Unit::MONTH)?;
-    let doms = DomField::parse(*words[2])?;
-    let dows = DowField::parse(*words[4])?;
-    let years = match year {
-        Some(word) => years(*word)?,
-        None => vec![Span { start: YEAR_MIN, stop: YEAR_MAX, step: 1 }],
-    };
+    let [minute, hour, dom, month, dow] = words;
+    let (second, year) = (second.unwrap_or(Word::new("0")), year.unwrap_or(Word::new("*")));
+    Ok(Fields {
+        seconds: plain(second, &Unit::SECOND)?,
+        minutes: plain(minute, &Unit::MINUTE)?,
+        hours: plain(hour, &Unit::HOUR)?,
+        months: plain(month, &Unit::MONTH)?,
+        doms: DomField::parse(dom)?,
+        dows: DowField::parse(dow)?,
+        years: years(year)?,
+        words: [second, minute, hour, dom, month, dow, year],
+    })
+}
 
-    let mut days = DayUnion::new(months);
-    if doms.star && dows.star {
+fn calendar(text: Word, doubts: &mut Vec<Doubt>) -> Result<Calendar, ScheduleError> {
+    let fields = fields(text)?;
+    let mut days = DayUnion::new(fields.months);
+    if fields.doms.star && fields.dows.star {
         days.add(any_dom(), any_dow());
     }
-    if !doms.star {
-        doms.add_to(&mut days);
+    if !fields.doms.star {
+        fields.doms.add_to(&mut days);
     }
-    if !dows.star {
-        dows.add_to(&mut days);
+    if !fields.dows.star {
+        fields.dows.add_to(&mut days);
     }
-    if !doms.star && !dows.star {
-        doubt_or(doubts, *words[2], *words[4]);
+    if fields.either_day() {
+        doubt_or(doubts, fields.words[3], fields.words[5]);
     }
-    Calendar::new(minutes, hours, &days.boxes(), Seconds::Whole(seconds), Years::Spans(years.into()))
+    let (seconds, years) = (Seconds::Whole(fields.seconds), Years::Spans(fields.years.into()));
+    Calendar::new(fields.minutes, fields.hours, &days.boxes(), seconds, years)
         .ok_or_else(|| text.error("this schedule cannot be computed"))
+}
+
+/// A good text field by field.
+pub(super) fn layout(text: &str) -> Option<Layout> {
+    let written = text.trim_matches(is_blank);
+    let name = named(written);
+    let fields = fields(Word::new(name.unwrap_or(written))).ok()?;
+    let either_day = fields.either_day();
+    let days_of = |add: &dyn Fn(&mut DayUnion)| {
+        let mut days = DayUnion::new(Unit::MONTH.all());
+        add(&mut days);
+        Test::Days(days.boxes())
+    };
+    let doms = match fields.doms.star {
+        true => Test::Values(any_dom()),
+        false => days_of(&|days| fields.doms.add_to(days)),
+    };
+    let dows = match fields.dows.star {
+        true => Test::Values(any_dow()),
+        false => days_of(&|days| fields.dows.add_to(days)),
+    };
+    let [second, minute, hour, dom, month, dow, year] = fields.words;
+    let [minutes, hours, months] = [fields.minutes, fields.hours, fields.months].map(Test::Values);
+    let mut parts = vec![Part::new(Name::Second, second.text, Test::Seconds(Seconds::Whole(fields.seconds)))];
+    parts.extend(five([minute, hour, dom, month, dow], [minutes, hours, doms, months, dows]));
+    parts.push(Part::new(Name::Year, year.text, Test::Years(fields.years)));
+    let rules = name.map(|fields| stands_for(written, fields)).into_iter().collect();
+    Some(Layout { parts, either_day, rules })
 }
 
 /// A field without specialities. A bare star anywhere makes it full.
@@ -159,101 +220,6 @@ fn value_of(unit: &Unit, word: Word) -> Result<u32, ScheduleError> {
     let long = LONG.iter().any(|name| name.eq_ignore_ascii_case(word.text));
     let short = Word { text: if long { &word.text[..3] } else { word.text }, start: word.start };
     unit.value(short).map_err(|_| unit.not_a_value(word))
-}
-
-#[derive(Default)]
-struct DomField {
-    star: bool,
-    plain: Set,
-    workdays: Set,
-    last: bool,
-    last_workday: bool,
-}
-
-impl DomField {
-    fn parse(word: Word) -> Result<DomField, ScheduleError> {
-        let mut field = DomField::default();
-        for word in word.split(|c| c == ',') {
-            if word.text.eq_ignore_ascii_case("l") {
-                field.last = true;
-            } else if word.text.eq_ignore_ascii_case("lw") {
-                field.last_workday = true;
-            } else if let Some(day) = word.text.strip_suffix(['W', 'w']) {
-                let day = value_of(&Unit::DOM, Word { text: day, start: word.start }).map_err(|_| {
-                    word.error(format!("{} is not a day with a W", quote(word.text))).hint("one day, as in `15W`")
-                })?;
-                field.workdays |= Set::one(day);
-            } else {
-                let (set, star) = item(word, &Unit::DOM)?;
-                field.plain |= set;
-                field.star |= star;
-            }
-        }
-        Ok(field)
-    }
-
-    fn add_to(&self, days: &mut DayUnion) {
-        days.add(self.plain, any_dow());
-        if self.last {
-            days.add_by_length(any_dow(), Set::one);
-        }
-        if !self.workdays.is_empty() {
-            days.add_workdays(self.workdays);
-        }
-        if self.last_workday {
-            days.add_last_workday();
-        }
-    }
-}
-
-#[derive(Default)]
-struct DowField {
-    star: bool,
-    plain: Set,
-    last: Set,
-    /// `5#3`: index 2 holds the days that count in the third week.
-    nth: [Set; 5],
-}
-
-impl DowField {
-    fn parse(word: Word) -> Result<DowField, ScheduleError> {
-        let unit = &Unit::DOW7;
-        let mut field = DowField::default();
-        for word in word.split(|c| c == ',') {
-            let (day, nth) = word.split_once('#');
-            if let Some(nth) = nth {
-                let day = value_of(unit, day)?;
-                let week = match nth.text.as_bytes() {
-                    &[digit @ b'1'..=b'5'] => usize::from(digit - b'1'),
-                    _ => return Err(nth.error(format!("{} is not a week of a month (1 to 5)", quote(nth.text)))),
-                };
-                field.nth[week] |= Set::one(day % 7);
-            } else if let Some(day) =
-                word.text.strip_suffix(['L', 'l']).filter(|day| unit.named(day).is_some() || day_like(day))
-            {
-                let day = value_of(unit, Word { text: day, start: word.start })?;
-                field.last |= Set::one(day % 7);
-            } else {
-                let (set, star) = item(word, unit)?;
-                field.plain |= set;
-                field.star |= star;
-            }
-        }
-        Ok(field)
-    }
-
-    fn add_to(&self, days: &mut DayUnion) {
-        days.add(any_dom(), self.plain);
-        days.add_by_length(self.last, |length| Set::span(length - 6, length, 1));
-        for (week, dows) in (0..).zip(self.nth) {
-            days.add(Set::span(week * 7 + 1, week * 7 + 7, 1) & any_dom(), dows);
-        }
-    }
-}
-
-/// Is this the day of `dayL`, and not an ordinary word that ends in an L?
-fn day_like(day: &str) -> bool {
-    day.bytes().all(|b| b.is_ascii_digit()) && !day.is_empty() || day.to_ascii_lowercase().ends_with("day")
 }
 
 fn years(word: Word) -> Result<Vec<Span>, ScheduleError> {

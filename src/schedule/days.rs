@@ -4,6 +4,8 @@
 //! Everything the dialects add is a union of such boxes: `13 or FRI` is two, the last Friday is one for each length of
 //! month, the working day nearest the 15th is `15 and Mon–Fri`, `14 and FRI`, `16 and MON`.
 
+use jiff::civil::Date;
+
 use super::field::{Set, Unit};
 
 /// In which years a box counts.
@@ -22,6 +24,21 @@ pub(super) struct Days {
     /// Sunday is 0.
     pub(super) dows: Set,
     pub(super) leap: YearKind,
+}
+
+impl Days {
+    /// Does it hold this day?
+    pub(super) fn has(&self, date: Date) -> bool {
+        let number = |value: i8| u32::from(value.unsigned_abs());
+        let year = match self.leap {
+            YearKind::Any => true,
+            YearKind::Leap => date.in_leap_year(),
+            YearKind::Common => !date.in_leap_year(),
+        };
+        year && self.months.contains(number(date.month()))
+            && self.doms.contains(number(date.day()))
+            && self.dows.contains(number(date.weekday().to_sunday_zero_offset()))
+    }
 }
 
 /// The months of one length: `(length, months, years in which it is so)`.

@@ -255,6 +255,12 @@ impl Set {
         self.0 == 0
     }
 
+    /// The first value that is not smaller.
+    pub(super) fn at_or_after(self, value: u32) -> Option<u32> {
+        let left = self.0.checked_shr(value).filter(|left| *left != 0)?;
+        Some(value + left.trailing_zeros())
+    }
+
     pub(super) fn values(self) -> impl Iterator<Item = u32> {
         (0..64).filter(move |&value| self.contains(value))
     }

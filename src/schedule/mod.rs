@@ -5,8 +5,8 @@
 //! ```
 //!
 //! Four dialects ([`Dialect`]) are read by a layer of our own, because each must mean exactly what its original means
-//! and no library speaks them. What they name is lowered to a union of `cron` schedules that iterate wall time, and a
-//! zone is walked in segments of constant offset, so that nothing repeats or stands still when clocks change.
+//! and no library speaks them. What they name is lowered to times of day and a union of boxes of days that the `cron` crate
+//! iterates, and a zone is walked in segments of constant offset, so that nothing repeats or stands still when clocks change.
 //!
 //! Promised: time comes in as an argument; no clock is read; a slot is always strictly later than the instant it was
 //! asked for; no text panics or costs unbounded work or memory; the same text, zone and seed give the same slots on
@@ -17,9 +17,14 @@ mod component;
 mod cronexpr;
 mod days;
 mod dialect;
+mod dst;
 mod error;
 mod every;
+mod explain;
 mod field;
+mod forecast;
+mod layout;
+mod once;
 mod robfig;
 mod systemd;
 mod upcoming;
@@ -33,11 +38,14 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 pub use dialect::Dialect;
+pub use dst::Dst;
 pub use error::{Doubt, ScheduleError, escape};
+pub use explain::{Explanation, Field};
 pub use upcoming::{Event, Kind, Lost, Slot};
 pub use zone::parse_zone;
 
 use calendar::Calendar;
+use once::Once;
 use zone::{ClockRule, Found};
 
 /// The longest text that is read. systemd's longest list fits; a megabyte of commas does not.
@@ -49,8 +57,13 @@ pub struct Schedule(Arc<Inner>);
 
 struct Inner {
     text: Box<str>,
-    dialect: Dialect,
+    /// Absent: one instant, in nobody's dialect.
+    dialect: Option<Dialect>,
+    /// What `~` drew from, where the text has one.
+    seed: Option<Box<str>>,
     zone: TimeZone,
+    /// The job's own rule, which `rhythm` follows already.
+    dst: Option<Dst>,
     rhythm: Rhythm,
     doubts: Box<[Doubt]>,
 }
@@ -61,6 +74,7 @@ pub fn go_duration(text: &str) -> Result<i64, ScheduleError> {
 }
 
 /// What a text was found to mean.
+#[derive(Clone)]
 enum Rhythm {
     /// Wall times, and what becomes of them when clocks change.
     Calendar(Calendar, ClockRule),
@@ -68,6 +82,8 @@ enum Rhythm {
     Every(i64),
     /// When the machine has started.
     Reboot,
+    /// At one instant.
+    Once(Once),
 }
 
 /// What a dialect's reader gives.
@@ -93,7 +109,33 @@ impl Schedule {
             Dialect::Vixie => vixie::parse(text, zone, seed),
             Dialect::Systemd => systemd::parse(text, zone),
         }?;
-        Ok(Schedule(Arc::new(Inner { text: text.into(), dialect, zone, rhythm, doubts: doubts.into() })))
+        let seed = text.contains('~').then(|| seed.into());
+        let (text, dialect, doubts) = (text.into(), Some(dialect), doubts.into());
+        Ok(Schedule(Arc::new(Inner { text, dialect, seed, zone, dst: None, rhythm, doubts })))
+    }
+
+    /// Reads the time of a job that runs once: `2026-12-01T02:30`, `2026-12-01 02:30:00` in `zone`, or RFC 3339 with its
+    /// offset. A time that does not exist is due when the clock has jumped over it, one that comes twice the first time.
+    pub fn once(text: &str, zone: &TimeZone) -> Result<Schedule, ScheduleError> {
+        let rhythm = Rhythm::Once(once::parse(text, zone)?);
+        let (text, zone, doubts) = (text.into(), zone.clone(), Box::default());
+        Ok(Schedule(Arc::new(Inner { text, dialect: None, seed: None, zone, dst: None, rhythm, doubts })))
+    }
+
+    /// The same with another rule for the days on which clocks change. Says nothing to what does not follow the wall
+    /// clock: see [`follows_the_wall`](Self::follows_the_wall).
+    pub fn with_dst(&self, dst: Dst) -> Schedule {
+        let Rhythm::Calendar(calendar, _) = &self.0.rhythm else { return self.clone() };
+        let Inner { text, dialect, seed, zone, doubts, .. } = &*self.0;
+        Schedule(Arc::new(Inner {
+            text: text.clone(),
+            dialect: *dialect,
+            seed: seed.clone(),
+            zone: zone.clone(),
+            dst: Some(dst),
+            rhythm: Rhythm::Calendar(calendar.clone(), dst.rule()),
+            doubts: doubts.clone(),
+        }))
     }
 
     /// The first slot strictly after `after`. `None`: never again (or, with `@reboot`, at no instant that is known).
@@ -111,8 +153,24 @@ impl Schedule {
                 let at = every::next(*period, second(after), second(anchor))?;
                 Some(Found { at: Timestamp::from_second(at).ok()?, made_up: false })
             }
+            Rhythm::Once(once) => (once.at > after).then_some(Found { at: once.at, made_up: once.kind == Kind::Gap }),
             Rhythm::Reboot => None,
         }
+    }
+
+    /// Is it due at one instant and at no other ([`Schedule::once`])?
+    pub fn is_once(&self) -> bool {
+        matches!(self.0.rhythm, Rhythm::Once(_))
+    }
+
+    /// Does it name times of day, so that changes of the clock matter to it? `@every`, `@reboot` and an instant do not.
+    pub fn follows_the_wall(&self) -> bool {
+        matches!(self.0.rhythm, Rhythm::Calendar(..))
+    }
+
+    /// The job's own rule for the days on which clocks change, where it has one.
+    pub fn dst(&self) -> Option<Dst> {
+        self.0.dst
     }
 
     /// Is it due when the machine starts (`@reboot`), and at no other time?
@@ -135,16 +193,21 @@ impl Schedule {
         &self.0.text
     }
 
-    /// Whose rules the text follows.
-    pub fn dialect(&self) -> Dialect {
+    /// Whose rules the text follows; nobody's where it is one instant.
+    pub fn dialect(&self) -> Option<Dialect> {
         self.0.dialect
+    }
+
+    /// The name of its zone, `local` where it has none.
+    fn zone_name(&self) -> &str {
+        self.zone().iana_name().unwrap_or("local")
     }
 
     /// The period in seconds, of a schedule that has no other rule.
     pub fn period(&self) -> Option<i64> {
         match self.0.rhythm {
             Rhythm::Every(seconds) => Some(seconds),
-            Rhythm::Calendar(..) | Rhythm::Reboot => None,
+            _ => None,
         }
     }
 
@@ -152,7 +215,7 @@ impl Schedule {
     /// month and day of week. Bit i is set for the value i, bit 63 for a star.
     pub fn robfig_masks(&self) -> Option<[u64; 6]> {
         match self.0.rhythm {
-            Rhythm::Calendar(..) if self.0.dialect == Dialect::Robfig => robfig::masks(&self.0.text),
+            Rhythm::Calendar(..) if self.0.dialect == Some(Dialect::Robfig) => robfig::masks(&self.0.text),
             _ => None,
         }
     }
@@ -166,6 +229,7 @@ impl Schedule {
 impl fmt::Debug for Schedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let zone = self.zone().iana_name().unwrap_or("?");
-        write!(f, "Schedule({:?}, {}, {zone})", self.text(), self.dialect())
+        let dialect = self.dialect().map_or("once", Dialect::name);
+        write!(f, "Schedule({:?}, {dialect}, {zone})", self.text())
     }
 }

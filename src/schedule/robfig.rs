@@ -13,10 +13,11 @@ use super::calendar::{Calendar, Seconds, Years};
 use super::days::{DayUnion, any_dow};
 use super::error::{Doubt, ScheduleError, quote};
 use super::field::{Base, Item, Set, Unit, Word, doubt_or, doubt_step, reversed};
+use super::layout::{Layout, Name, Part, Test, five, stands_for};
 use super::zone::{ClockRule, Fold, Gap, parse_zone};
 use super::{Parsed, Rhythm, every};
 
-const CLOCK_RULE: ClockRule = ClockRule { gap: Gap::Skip, fold: Fold::Both };
+const CLOCK_RULE: ClockRule = ClockRule::of_dialect(Gap::Skip, Fold::Both);
 const SEARCHED_YEARS: i32 = 5;
 
 pub(super) fn parse(text: &str, zone: &TimeZone) -> Result<Parsed, ScheduleError> {
@@ -84,14 +85,14 @@ fn named(text: &str) -> Option<&'static str> {
 }
 
 fn fields(text: Word, doubts: &mut Vec<Doubt>) -> Result<Rhythm, ScheduleError> {
-    let Lists { seconds, minutes, hours, doms, months, dows, days: words } = lists(text, doubts)?;
+    let Lists { seconds, minutes, hours, doms, months, dows, words } = lists(text, doubts)?;
     let mut days = DayUnion::new(months.set);
     if doms.star || dows.star {
         days.add(doms.set, dows.set);
     } else {
         days.add(doms.set, any_dow());
         days.add(super::days::any_dom(), dows.set);
-        doubt_or(doubts, words.0, words.1);
+        doubt_or(doubts, words[3], words[5]);
     }
     let years = Years::Within(SEARCHED_YEARS);
     let calendar = Calendar::new(minutes.set, hours.set, &days.boxes(), Seconds::Whole(seconds.set), years)
@@ -112,8 +113,8 @@ struct Lists<'a> {
     doms: List,
     months: List,
     dows: List,
-    /// The words for the days of month and week.
-    days: (Word<'a>, Word<'a>),
+    /// The words for them, in this order; `0` for seconds that are not written.
+    words: [Word<'a>; 6],
 }
 
 fn lists<'a>(text: Word<'a>, doubts: &mut Vec<Doubt>) -> Result<Lists<'a>, ScheduleError> {
@@ -139,21 +140,40 @@ fn lists<'a>(text: Word<'a>, doubts: &mut Vec<Doubt>) -> Result<Lists<'a>, Sched
         doms: field(doms, &Unit::DOM)?,
         months: field(months, &Unit::MONTH)?,
         dows: field(dows, &Unit::DOW)?,
-        days: (*doms, *dows),
+        words: [seconds.copied().unwrap_or(Word::new("0")), *minutes, *hours, *doms, *months, *dows],
     })
 }
 
 /// A good text as robfig's own sets of second, minute, hour, day of month, month and day of week: bit i is set for the
 /// value i, bit 63 for a star. `None` for a text without fields.
 pub(super) fn masks(text: &str) -> Option<[u64; 6]> {
-    let fields = match text.strip_prefix("TZ=").or_else(|| text.strip_prefix("CRON_TZ=")) {
-        Some(zone) => zone.split_once(' ')?.1.trim(),
-        None => text,
-    };
-    let fields = if fields.starts_with('@') { named(fields)? } else { fields };
+    let written = without_zone(text)?;
+    let fields = if written.starts_with('@') { named(written)? } else { written };
     let lists = lists(Word::new(fields), &mut Vec::new()).ok()?;
     let mask = |list: List| list.set.0 | (u64::from(list.star) << 63);
     Some([lists.seconds, lists.minutes, lists.hours, lists.doms, lists.months, lists.dows].map(mask))
+}
+
+fn without_zone(text: &str) -> Option<&str> {
+    match text.strip_prefix("TZ=").or_else(|| text.strip_prefix("CRON_TZ=")) {
+        Some(zone) => Some(zone.split_once(' ')?.1.trim()),
+        None => Some(text),
+    }
+}
+
+/// A good text field by field. `None` for a text without fields.
+pub(super) fn layout(text: &str) -> Option<Layout> {
+    let written = without_zone(text)?;
+    let name = written.starts_with('@').then(|| named(written));
+    let fields = name.unwrap_or(Some(written))?;
+    let Lists { seconds, minutes, hours, doms, months, dows, words } =
+        lists(Word::new(fields), &mut Vec::new()).ok()?;
+    let either_day = !doms.star && !dows.star;
+    let [second, rest @ ..] = words;
+    let mut parts = vec![Part::new(Name::Second, second.text, Test::Seconds(Seconds::Whole(seconds.set)))];
+    parts.extend(five(rest, [minutes, hours, doms, months, dows].map(|list| Test::Values(list.set))));
+    let rules = name.map(|_| stands_for(written, fields)).into_iter().collect();
+    Some(Layout { parts, either_day, rules })
 }
 
 fn list(word: Word, unit: &Unit, doubts: &mut Vec<Doubt>) -> Result<List, ScheduleError> {

@@ -5,7 +5,7 @@ use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
 
 use super::calendar::Calendar;
-use super::zone::{Gap, jumps};
+use super::zone::{Change, changes};
 use super::{Rhythm, Schedule};
 
 /// What a slot's wall time is.
@@ -72,11 +72,21 @@ impl Schedule {
                 break;
             };
             self.push_losses(after, found.at, &mut events);
-            let kind = if found.made_up { Kind::Gap } else { kind_of(self.zone(), found.at) };
+            let kind = if found.made_up { Kind::Gap } else { self.kind(found.at) };
             events.push(Event::Slot(Slot { at: found.at, kind }));
             after = found.at;
         }
         events
+    }
+
+    /// What the wall clock makes of an instant.
+    pub(super) fn kind(&self, at: Timestamp) -> Kind {
+        let zone = self.zone();
+        match zone.to_ambiguous_timestamp(zone.to_datetime(at)).offset() {
+            AmbiguousOffset::Fold { before, .. } if zone.to_offset(at) == before => Kind::FoldFirst,
+            AmbiguousOffset::Fold { .. } => Kind::FoldSecond,
+            _ => Kind::Plain,
+        }
     }
 
     /// Nothing comes any more; perhaps because the one time that would, falls into a gap.
@@ -91,29 +101,24 @@ impl Schedule {
 
     fn push_losses(&self, after: Timestamp, until: Timestamp, events: &mut Vec<Event>) {
         let Rhythm::Calendar(calendar, rule) = &self.0.rhythm else { return };
-        for jump in jumps(self.zone(), after, until) {
-            if rule.gap == Gap::AtEnd && super::zone::is_made_up(&jump) {
-                continue;
-            }
-            let Some((first, last, count)) = matches_between(calendar, jump.from, jump.to) else { continue };
-            events.push(Event::Lost(Lost {
-                first,
-                last,
-                count,
-                at: jump.at,
-                jump: SignedDuration::from_micros(jump.to - jump.from),
-            }));
+        let gaps = changes(self.zone(), after, until).filter(|change| change.is_gap());
+        for gap in gaps.filter(|gap| !rule.makes_up(gap.shift())) {
+            let Some((first, last, count)) = touched(calendar, &gap, Lost::MOST) else { continue };
+            let jump = SignedDuration::from_micros(gap.shift());
+            events.push(Event::Lost(Lost { first, last, count, at: gap.at, jump }));
         }
     }
 }
 
-/// The wall times of `from..to` that match: first, last, how many.
-fn matches_between(calendar: &Calendar, from: i64, to: i64) -> Option<(DateTime, DateTime, usize)> {
+/// The times of the calendar that a change of the clock leaves out or lets come twice: first, last, how many; counted up
+/// to `most`.
+pub(super) fn touched(calendar: &Calendar, change: &Change, most: usize) -> Option<(DateTime, DateTime, usize)> {
+    let (from, to) = change.span();
     let last_year = calendar.last_year(from);
     let mut wall = calendar.at_or_after(from, last_year).filter(|&wall| wall < to)?;
     let first = wall;
     let mut count = 1;
-    while count < Lost::MOST
+    while count < most
         && let Some(next) = calendar.at_or_after(wall + 1, last_year).filter(|&next| next < to)
     {
         wall = next;
@@ -122,14 +127,6 @@ fn matches_between(calendar: &Calendar, from: i64, to: i64) -> Option<(DateTime,
     Some((datetime(first)?, datetime(wall)?, count))
 }
 
-fn datetime(wall: i64) -> Option<DateTime> {
+pub(super) fn datetime(wall: i64) -> Option<DateTime> {
     Some(TimeZone::UTC.to_datetime(Timestamp::from_microsecond(wall).ok()?))
-}
-
-fn kind_of(zone: &TimeZone, at: Timestamp) -> Kind {
-    match zone.to_ambiguous_timestamp(zone.to_datetime(at)).offset() {
-        AmbiguousOffset::Fold { before, .. } if zone.to_offset(at) == before => Kind::FoldFirst,
-        AmbiguousOffset::Fold { .. } => Kind::FoldSecond,
-        _ => Kind::Plain,
-    }
 }

@@ -14,11 +14,12 @@ use super::calendar::{Calendar, Seconds, Years};
 use super::days::{DayUnion, any_dom, any_dow};
 use super::error::{Doubt, ScheduleError, quote};
 use super::field::{Base, Item, Set, Unit, Word, doubt_or, doubt_step, reversed};
+use super::layout::{Layout, Name, Part, Test, five, stands_for};
 use super::zone::{ClockRule, Fold, Gap};
 use super::{Parsed, Rhythm};
 
-const WILDCARD: ClockRule = ClockRule { gap: Gap::Skip, fold: Fold::Both };
-const FIXED: ClockRule = ClockRule { gap: Gap::AtEnd, fold: Fold::First };
+const WILDCARD: ClockRule = ClockRule::of_dialect(Gap::Skip, Fold::Both);
+const FIXED: ClockRule = ClockRule::of_dialect(Gap::AtEnd, Fold::First);
 /// crond looks no further than the current minute, so this is only where a search ends: the longest wait of a schedule
 /// that ever runs is forty years, from one 29 February on a given weekday to the next one across 2100.
 const SEARCHED_YEARS: i32 = 44;
@@ -43,18 +44,13 @@ pub(super) fn parse(text: &str, zone: &TimeZone, seed: &str) -> Result<Parsed, S
 }
 
 fn descriptor(word: Word) -> Result<Rhythm, ScheduleError> {
-    let text = match word.text {
-        "@reboot" => return Ok(Rhythm::Reboot),
-        "@yearly" | "@annually" => "0 0 1 1 *",
-        "@monthly" => "0 0 1 * *",
-        "@weekly" => "0 0 * * 0",
-        "@daily" | "@midnight" => "0 0 * * *",
-        "@hourly" => "0 * * * *",
-        _ => {
-            return Err(word
-                .error(format!("{} is not a schedule that has a name", quote(word.text)))
-                .hint("one of @reboot, @yearly, @annually, @monthly, @weekly, @daily, @midnight, @hourly"));
-        }
+    if word.text == "@reboot" {
+        return Ok(Rhythm::Reboot);
+    }
+    let Some(text) = named(word.text) else {
+        return Err(word
+            .error(format!("{} is not a schedule that has a name", quote(word.text)))
+            .hint("one of @reboot, @yearly, @annually, @monthly, @weekly, @daily, @midnight, @hourly"));
     };
     match Word::new(text).fields(|c| c == ' ').as_slice() {
         [minute, hour, dom, month, dow] => fields([*minute, *hour, *dom, *month, *dow], "", &mut Vec::new()),
@@ -62,14 +58,50 @@ fn descriptor(word: Word) -> Result<Rhythm, ScheduleError> {
     }
 }
 
-fn fields(words: [Word; 5], seed: &str, doubts: &mut Vec<Doubt>) -> Result<Rhythm, ScheduleError> {
+/// The fields for which a name stands.
+fn named(text: &str) -> Option<&'static str> {
+    Some(match text {
+        "@yearly" | "@annually" => "0 0 1 1 *",
+        "@monthly" => "0 0 1 * *",
+        "@weekly" => "0 0 * * 0",
+        "@daily" | "@midnight" => "0 0 * * *",
+        "@hourly" => "0 * * * *",
+        _ => return None,
+    })
+}
+
+/// A good text field by field. `None` for a text without fields.
+pub(super) fn layout(text: &str, seed: &str) -> Option<Layout> {
+    let written = text.trim_matches([' ', '\t']);
+    let name = written.starts_with('@').then(|| named(written));
+    let fields = name.unwrap_or(Some(written))?;
+    let words: [Word; 5] = Word::new(fields).fields(|c| c == ' ' || c == '\t').try_into().ok()?;
+    let sets = sets(words, seed, &mut Vec::new()).ok()?;
+    let mut parts = vec![Part::new(Name::Second, "0", Test::Seconds(Seconds::Whole(Set::one(0))))];
+    parts.extend(five(words, sets.map(Test::Values)));
+    let mut rules: Vec<String> = name.map(|_| stands_for(written, fields)).into_iter().collect();
+    for word in words.iter().filter(|word| word.text.contains('~')) {
+        rules.push(format!("`{}` stands for a value that the job's name has picked for ever", word.text));
+    }
+    let starred = |index: usize| words[index].text.starts_with('*');
+    Some(Layout { parts, either_day: !starred(2) && !starred(4), rules })
+}
+
+/// The sets of minute, hour, day of month, month, and day of week (Sunday is 0).
+fn sets(words: [Word; 5], seed: &str, doubts: &mut Vec<Doubt>) -> Result<[Set; 5], ScheduleError> {
     const UNITS: [Unit; 5] = [Unit::MINUTE, Unit::HOUR, Unit::DOM, Unit::MONTH, Unit::DOW7];
     let mut sets = [Set::default(); 5];
     for (index, (word, unit)) in words.iter().zip(UNITS).enumerate() {
         sets[index] = list(*word, &unit, &Pick { seed, field: index }, doubts)?;
     }
-    let [minutes, hours, doms, months, dows] = sets;
-    let dows = if dows.contains(7) { Set(dows.0 & 0x7f | 1) } else { dows };
+    if sets[4].contains(7) {
+        sets[4] = Set(sets[4].0 & 0x7f | 1);
+    }
+    Ok(sets)
+}
+
+fn fields(words: [Word; 5], seed: &str, doubts: &mut Vec<Doubt>) -> Result<Rhythm, ScheduleError> {
+    let [minutes, hours, doms, months, dows] = sets(words, seed, doubts)?;
     let starred = |index: usize| words[index].text.starts_with('*');
 
     let mut days = DayUnion::new(months);

@@ -11,7 +11,8 @@
 //! | vixie, otherwise | one run when the clock has jumped | the first time |
 //!
 //! crond takes a jump of three hours and more for a correction of the clock, which nothing is made up for: so a day that
-//! is left out altogether (Samoa, 2011-12-30) stays without a run.
+//! is left out altogether (Samoa, 2011-12-30) stays without a run. A job's own `dst` ([`super::Dst`]) goes over this table
+//! and knows no such bound.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -37,6 +38,25 @@ pub(super) enum Fold {
 pub(super) struct ClockRule {
     pub(super) gap: Gap,
     pub(super) fold: Fold,
+    /// A change of three hours and more is a correction of the clock: nothing is made up for, and times count anew.
+    pub(super) bounded: bool,
+}
+
+impl ClockRule {
+    /// The rule of a dialect.
+    pub(super) const fn of_dialect(gap: Gap, fold: Fold) -> ClockRule {
+        ClockRule { gap, fold, bounded: true }
+    }
+
+    /// Does a run stand for the times that a jump forward by `shift` leaves out?
+    pub(super) fn makes_up(&self, shift: i64) -> bool {
+        self.gap == Gap::AtEnd && (!self.bounded || shift < MADE_UP_BELOW)
+    }
+
+    /// Do times that come again when the clock is set back by `back` run again?
+    pub(super) fn repeats(&self, back: i64) -> bool {
+        self.fold == Fold::Both || self.bounded && back > ONCE_UP_TO
+    }
 }
 
 /// crond: `timeDiff > 3 * MINUTE_COUNT`, where the difference is one minute more than the gap.
@@ -57,7 +77,7 @@ pub(super) fn next(calendar: &Calendar, rule: ClockRule, zone: &TimeZone, after:
     let mut offset = offset_micros(zone, after);
     let mut from = floor + 1 + offset;
     if rule.fold == Fold::First {
-        from = from.max(end_of_repeat(zone, after, offset));
+        from = from.max(end_of_repeat(rule, zone, after, offset));
     }
     let last_year = calendar.last_year(from);
     let mut wall = calendar.at_or_after(from, last_year)?;
@@ -70,11 +90,11 @@ pub(super) fn next(calendar: &Calendar, rule: ClockRule, zone: &TimeZone, after:
         offset = seconds_to_micros(change.offset().seconds());
         let shift = offset - before;
         if shift > 0 && wall < end + offset {
-            if rule.gap == Gap::AtEnd && shift < MADE_UP_BELOW {
+            if rule.makes_up(shift) {
                 return Some(Found { at: change.timestamp(), made_up: true });
             }
             wall = calendar.at_or_after(end + offset, last_year)?;
-        } else if shift < 0 && (rule.fold == Fold::Both || -shift > ONCE_UP_TO) {
+        } else if shift < 0 && rule.repeats(-shift) {
             wall = calendar.at_or_after(end + offset, last_year)?;
         }
     }
@@ -84,38 +104,50 @@ pub(super) fn next(calendar: &Calendar, rule: ClockRule, zone: &TimeZone, after:
 }
 
 /// If `after` lies in a segment that began by setting the clock back: the wall time up to which that segment repeats.
-fn end_of_repeat(zone: &TimeZone, after: Timestamp, offset: i64) -> Wall {
+fn end_of_repeat(rule: ClockRule, zone: &TimeZone, after: Timestamp, offset: i64) -> Wall {
     let just_after = after.checked_add(jiff::SignedDuration::from_nanos(1)).unwrap_or(after);
     let Some(change) = zone.preceding(just_after).next() else { return Wall::MIN };
     let start = micros_floor(change.timestamp());
     let Ok(moment_before) = Timestamp::from_microsecond(start - 1) else { return Wall::MIN };
     let before = offset_micros(zone, moment_before);
-    let repeats = before > offset && before - offset <= ONCE_UP_TO;
-    if repeats { start + before } else { Wall::MIN }
+    let again = before > offset && !rule.repeats(before - offset);
+    if again { start + before } else { Wall::MIN }
 }
 
-/// A jump of the clock, and the wall times `from..to` that it left out.
+/// A change of the clock: at `at` it went from `old` to `new`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Jump {
+pub(super) struct Change {
     pub(super) at: Timestamp,
-    pub(super) from: Wall,
-    pub(super) to: Wall,
+    pub(super) old: Wall,
+    pub(super) new: Wall,
 }
 
-/// Does crond make up for fixed times in this jump?
-pub(super) fn is_made_up(jump: &Jump) -> bool {
-    jump.to - jump.from < MADE_UP_BELOW
+impl Change {
+    /// The wall times that it left out, or lets come twice: from the first to before the second.
+    pub(super) fn span(&self) -> (Wall, Wall) {
+        (self.old.min(self.new), self.old.max(self.new))
+    }
+
+    /// The clock went forward.
+    pub(super) fn is_gap(&self) -> bool {
+        self.new > self.old
+    }
+
+    /// By how much, never negative.
+    pub(super) fn shift(&self) -> i64 {
+        (self.new - self.old).abs()
+    }
 }
 
-/// The forward jumps of a zone's clock after `after` and not after `until`.
-pub(super) fn jumps(zone: &TimeZone, after: Timestamp, until: Timestamp) -> impl Iterator<Item = Jump> {
+/// The changes of a zone's clock after `after` and not after `until`.
+pub(super) fn changes(zone: &TimeZone, after: Timestamp, until: Timestamp) -> impl Iterator<Item = Change> {
     let mut before = offset_micros(zone, after);
     zone.following(after).take_while(move |change| change.timestamp() <= until).filter_map(move |change| {
         let offset = seconds_to_micros(change.offset().seconds());
         let at = micros_floor(change.timestamp());
-        let jump = Jump { at: change.timestamp(), from: at + before, to: at + offset };
+        let change = Change { at: change.timestamp(), old: at + before, new: at + offset };
         before = offset;
-        (jump.to > jump.from).then_some(jump)
+        (change.new != change.old).then_some(change)
     })
 }
 

@@ -55,12 +55,12 @@ pub struct Tails {
 }
 
 impl Tails {
-    /// What is kept of a run; `None` when nothing is known of it.
+    /// What is kept of an attempt, by its own id; `None` when nothing is known of it.
     pub fn of(&self, run: RunId) -> Option<Tail> {
         self.store().tail(run)
     }
 
-    /// What is kept of a run, and every event after it, without a gap. Who reads is waited for; who does not gets
+    /// What is kept of an attempt, and every event after it, without a gap. Who reads is waited for; who does not gets
     /// [`TailEvent::Dropped`]. The last one is [`TailEvent::Over`].
     pub fn follow(&self, run: RunId) -> Option<(Tail, Following)> {
         self.store().follow(run)
@@ -76,14 +76,30 @@ impl Tails {
         self.store().runs_of(job)
     }
 
-    /// Bytes received of a run by stream, and bytes that were not kept.
+    /// The attempts of a run that have a tail, by their own ids, oldest first.
+    pub fn attempts_of(&self, run: RunId) -> Vec<RunId> {
+        self.store().attempts_of(run)
+    }
+
+    /// The run of an attempt, and which of its attempts it is, counted from 1.
+    pub fn attempt(&self, attempt: RunId) -> Option<(RunId, u32)> {
+        self.store().attempt(attempt)
+    }
+
+    /// Bytes received of an attempt by stream, and bytes that were not kept.
     pub fn counts(&self, run: RunId) -> (BTreeMap<Stream, u64>, u64) {
         self.store().counts(run)
     }
 
-    /// A run begins to have a tail.
+    /// A run of one attempt begins to have a tail.
+    #[cfg(test)]
     pub(crate) fn open(&self, run: RunId, job: &JobName) {
-        self.store().open(run, job);
+        self.store().open(run, (run, 1), job);
+    }
+
+    /// An attempt begins to have a tail; `of` is its run, and which of its attempts it is.
+    pub(crate) fn open_attempt(&self, run: RunId, of: (RunId, u32), job: &JobName) {
+        self.store().open(run, of, job);
     }
 
     /// `bytes` are whole lines of a run, `lines` in number; `last` says that they may end without a newline.
@@ -119,6 +135,27 @@ impl Tails {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_runs_of_a_job_are_kept_and_of_each_the_last_attempts() {
+        let tails = Tails::default();
+        let job = JobName::parse("a").unwrap();
+        let mut id = 0;
+        for run in 1..=7 {
+            let of = RunId(id + 1);
+            for attempt in 1..=run {
+                id += 1;
+                tails.open_attempt(RunId(id), (of, attempt), &job);
+                tails.end(RunId(id));
+            }
+        }
+        let runs = tails.runs_of(&job);
+        assert_eq!(runs, [4, 7, 11, 16, 22].map(RunId));
+        assert_eq!(tails.attempts_of(RunId(7)), [7, 8, 9, 10].map(RunId));
+        assert_eq!(tails.attempts_of(RunId(22)), [24, 25, 26, 27, 28].map(RunId));
+        assert_eq!(tails.attempt(RunId(28)), Some((RunId(22), 7)));
+        assert_eq!(tails.attempt(RunId(1)), None);
+    }
 
     #[test]
     fn i118_the_newest_line_is_kept_however_long_it_is() {

@@ -18,14 +18,14 @@ use crate::wire::{RunId, Stream};
 const MOST_OF_RUN: usize = 64 << 10;
 /// Most bytes kept of all runs.
 const MOST_IN_ALL: usize = 16 << 20;
-/// Runs of a job that keep their tail after their end.
+/// Runs of a job that keep their tails after their ends, and attempts of a run.
 const RUNS_OF_JOB: usize = 5;
 /// What a line costs beside its bytes, so that empty ones are not free.
 const LINE_COST: usize = size_of::<Mark>();
 /// What a run costs without lines.
 const RUN_COST: usize = 512;
 
-/// All runs that have a tail.
+/// All runs that have a tail: each of their attempts has its own.
 #[derive(Debug, Default)]
 pub struct Store {
     runs: BTreeMap<RunId, Kept>,
@@ -39,9 +39,11 @@ pub struct Store {
     cost: usize,
 }
 
-/// The tail of one run.
+/// The tail of one attempt.
 #[derive(Debug)]
 struct Kept {
+    /// Its run, and which of its attempts it is.
+    of: (RunId, u32),
     job: JobName,
     bytes: VecDeque<u8>,
     marks: VecDeque<Mark>,
@@ -91,7 +93,20 @@ impl Store {
     }
 
     pub fn runs_of(&self, job: &JobName) -> Vec<RunId> {
-        self.jobs.get(job).cloned().unwrap_or_default()
+        let attempts = self.jobs.get(job).into_iter().flatten();
+        let mut runs: Vec<RunId> = attempts.filter_map(|attempt| Some(self.attempt(*attempt)?.0)).collect();
+        runs.sort_unstable();
+        runs.dedup();
+        runs
+    }
+
+    pub fn attempt(&self, attempt: RunId) -> Option<(RunId, u32)> {
+        self.runs.get(&attempt).map(|kept| kept.of)
+    }
+
+    pub fn attempts_of(&self, run: RunId) -> Vec<RunId> {
+        // None is older than its run.
+        self.runs.range(run..).filter(|(_, kept)| kept.of.0 == run).map(|(attempt, _)| *attempt).collect()
     }
 
     pub fn counts(&self, run: RunId) -> (BTreeMap<Stream, u64>, u64) {
@@ -99,12 +114,12 @@ impl Store {
         counts.unwrap_or_default()
     }
 
-    pub fn open(&mut self, run: RunId, job: &JobName) {
+    pub fn open(&mut self, run: RunId, of: (RunId, u32), job: &JobName) {
         if self.runs.contains_key(&run) {
             return;
         }
         let (bytes, marks, skipped, received, dropped, followers) = Default::default();
-        let kept = Kept { job: job.clone(), bytes, marks, skipped, over: false, received, dropped, followers };
+        let kept = Kept { of, job: job.clone(), bytes, marks, skipped, over: false, received, dropped, followers };
         self.cost += RUN_COST;
         self.runs.insert(run, kept);
         let runs = self.jobs.entry(job.clone()).or_default();
@@ -171,11 +186,25 @@ impl Store {
         if let Some(followers) = self.followed_jobs.get_mut(&job) {
             followers.retain(|follower| follower.end(run));
         }
-        let over: Vec<RunId> = self.runs_of(&job).into_iter().filter(|run| self.is_over(*run)).collect();
-        for run in over.iter().take(over.len().saturating_sub(RUNS_OF_JOB)) {
-            self.forget(*run);
+        for attempt in self.surplus(&job) {
+            self.forget(attempt);
         }
         self.bound();
+    }
+
+    /// Attempts of a job that are over and of its older runs, or the older ones of their run.
+    fn surplus(&self, job: &JobName) -> Vec<RunId> {
+        let mut runs: BTreeMap<RunId, Vec<RunId>> = BTreeMap::new();
+        for attempt in self.jobs.get(job).into_iter().flatten().filter(|attempt| self.is_over(**attempt)) {
+            let of = self.attempt(*attempt).map_or(*attempt, |(of, _)| of);
+            runs.entry(of).or_default().push(*attempt);
+        }
+        let old = runs.len().saturating_sub(RUNS_OF_JOB);
+        let surplus = runs.into_values().enumerate().flat_map(|(n, mut attempts)| {
+            attempts.truncate(if n < old { attempts.len() } else { attempts.len().saturating_sub(RUNS_OF_JOB) });
+            attempts
+        });
+        surplus.collect()
     }
 
     fn is_over(&self, run: RunId) -> bool {

@@ -159,7 +159,11 @@ fn configure(file: Option<&Path>, voice: Voice) -> Result<Config, u8> {
         Err(findings) => (Err(exit::CONFIG), findings),
     };
     for finding in &findings {
-        let level = if finding.severity == Severity::Error { Level::Error } else { Level::Warning };
+        let level = match finding.severity {
+            Severity::Error => Level::Error,
+            Severity::Warning => Level::Warning,
+            Severity::Note => Level::Info,
+        };
         voice.say(level, format_args!("{finding}"));
     }
     result

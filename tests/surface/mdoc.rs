@@ -13,6 +13,7 @@ pub fn part(words: &str) -> String {
         "the options of rota" => options(&rotad::cli::definition()),
         "the options of rotad" => options(&rotad::cli::daemon::definition()),
         "the verbs of rota" => verbs(false),
+        "the numbers for monitors" => rotad::metrics::family::ALL.iter().map(number).collect(),
         "the verbs of mysql-crond" => verbs(true),
         _ => match words.split_once(": ") {
             Some(("the keys of a job", title)) => groups(title, rotad::job::keys::KEYS),
@@ -30,6 +31,14 @@ fn verbs(hidden: bool) -> String {
         .filter(|command| command.is_hide_set() == hidden)
         .map(|command| verb(command, ""))
         .collect()
+}
+
+fn number(family: &rotad::metrics::family::Family) -> String {
+    let labels = match family.labels {
+        [] => String::new(),
+        labels => format!(" Brq {}", labels.join(" , ")),
+    };
+    format!(".It Ic {}{labels}\n{}", family.shown(), text(family.help))
 }
 
 /// `--json` is told once for all verbs.
@@ -132,7 +141,7 @@ fn key(key: &Key) -> String {
     if key.example.starts_with(['[', '{', '\'']) {
         out += &format!(".Dl {}: {}\n", key.name, quoted(key.example));
     }
-    if let Some(groups) = key.value.keys() {
+    if let Some(groups) = key.value.keys().or_else(|| key.value.items()) {
         let all = groups.iter().flat_map(|group| group.keys);
         out += &list(&all.map(self::key).collect::<String>());
     }
@@ -150,7 +159,7 @@ fn takes(value: &Value) -> String {
         Value::Size => "Ar size".to_owned(),
         Value::Unlimited(of) => format!("{} | Cm unlimited", takes(of)),
         Value::List(..) => "Ar list".to_owned(),
-        Value::Map(_) | Value::Keys(_) => "Ar map".to_owned(),
+        Value::Map(_) | Value::Keys(_) | Value::Named(..) => "Ar map".to_owned(),
         Value::Either(one, other) => format!("{} | {}", takes(one), takes(other)),
     }
 }
@@ -259,7 +268,10 @@ fn kind(word: &str) -> &'static str {
 /// The names of all keys, those of maps too.
 pub fn all(groups: &[Group]) -> Vec<&'static str> {
     let keys = groups.iter().flat_map(|group| group.keys);
-    keys.flat_map(|key| [vec![key.name], all(key.value.keys().unwrap_or_default())].concat()).collect()
+    keys.flat_map(|key| {
+        [vec![key.name], all(key.value.keys().or_else(|| key.value.items()).unwrap_or_default())].concat()
+    })
+    .collect()
 }
 
 /// `rotad.yaml(5).` as arguments of `Xr`.

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
-use rotad::engine::{Change, Edit, Edited, Entry, Text};
+use rotad::engine::{Change, Condition, Edit, Edited, Entry, Readiness, Text};
 use rotad::engine::{FileView, JobView, Outcome, Refusal, Request, RunView, StatusView, Verdict, VerdictView};
 use rotad::job::{Finding, JobName, OnOverlap, Place};
 use rotad::sink::Tails;
@@ -48,6 +48,11 @@ pub fn name(text: &str) -> JobName {
 pub fn run_view(id: RunId, job: &JobName) -> RunView {
     RunView {
         run: id.to_string(),
+        attempt: 1,
+        attempts: 1,
+        trigger: "request".into(),
+        by: "uid 0".into(),
+        next_attempt: None,
         job: job.clone(),
         slot: None,
         state: "running".into(),
@@ -85,12 +90,14 @@ fn job(text: &str) -> JobView {
         pause: None,
         schedule: Some("0 3 * * *".into()),
         dialect: Some("vixie".into()),
+        dst: None,
         timezone: Some("Europe/Berlin".into()),
         next: Some(Timestamp::now() + SignedDuration::from_secs(290)),
         command: vec!["/usr/bin/backup".into(), "--all data".into()],
         user: "nobody".into(),
         on_overlap: OnOverlap::Skip,
         running: Vec::new(),
+        retrying: Vec::new(),
         last: None,
         verdicts: Vec::new(),
         labels: BTreeMap::new(),
@@ -160,6 +167,7 @@ impl World {
             paused: 0,
             disabled: 1,
             running: 1,
+            retrying: 0,
             broken_files: self.files.len(),
             warnings: 2,
             next: self.jobs[0].next.map(|at| (self.jobs[0].name.clone(), at)),
@@ -167,6 +175,7 @@ impl World {
             output_dropped: 0,
             watch: "inotify".into(),
             beats: None,
+            alarms: Vec::new(),
             stopping: false,
         }
     }
@@ -233,6 +242,12 @@ impl World {
             }
             Request::Reset(reply) => drop(reply.send(Ok(self.status()))),
             Request::Beat(_, reply) | Request::Quit(reply) => drop(reply.send(Ok(()))),
+            Request::Metrics(reply) => drop(reply.send(Ok(Box::default()))),
+            Request::Alive(reply) => drop(reply.send(Ok(()))),
+            Request::Ready(reply) => {
+                let parts = BTreeMap::from([("beats".to_owned(), Condition::Failing)]);
+                drop(reply.send(Ok(Readiness { status: Condition::Ok, parts })));
+            }
             // Whoever asks for something else finds that nobody answers.
             #[allow(unreachable_patterns, reason = "what is new")]
             other => drop(other),

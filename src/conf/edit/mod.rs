@@ -110,6 +110,8 @@ pub fn sets_of(keys: &Keys) -> Vec<Set> {
         Set { key: "script", value: None },
         // Of mysql-crond's jobs, which is the default.
         Set { key: "dialect", value: None },
+        Set { key: "at", value: None },
+        Set { key: "when_done", value: None },
     ];
     if let Some(overlap) = keys.overlap {
         sets.push(Set { key: "overlap", value: Some(Value::Bool(overlap)) });

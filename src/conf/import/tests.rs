@@ -27,7 +27,7 @@ fn an_entry_keeps_its_meaning() {
     assert_eq!(job.name.as_str(), "backup.sh");
     assert_eq!(job.program, Program::Script("/opt/x/backup.sh --all > /tmp/x 2>&1".into()));
     let schedule = job.schedule.as_ref().unwrap();
-    assert_eq!((schedule.text(), schedule.dialect().to_string().as_str()), ("*/5 2 1 * mon", "vixie"));
+    assert_eq!((schedule.text(), schedule.dialect().unwrap().to_string().as_str()), ("*/5 2 1 * mon", "vixie"));
     assert_eq!(job.user.as_deref(), Some("ann"));
     assert_eq!(job.work_dir.as_deref(), Some(std::path::Path::new("/home/ann")));
     assert_eq!(job.environment["PATH"], "/opt/bin:/bin");
@@ -122,7 +122,7 @@ immute_domain: db.example
     assert_eq!(jobs.iter().map(|job| job.name.as_str()).collect::<Vec<_>>(), ["mysql-monitor-20000-@every 10s", "off"]);
     let args = ["items-config.yaml", "-x", "1", "2"].map(str::to_owned).to_vec();
     assert_eq!(jobs[0].program, Program::Exec { command: "/home/mysql/mysql-monitor".into(), args });
-    assert_eq!(jobs[0].schedule.as_ref().unwrap().dialect().to_string(), "robfig");
+    assert_eq!(jobs[0].schedule.as_ref().unwrap().dialect().unwrap().to_string(), "robfig");
     assert_eq!(jobs[0].on_overlap, crate::job::OnOverlap::Allow);
     assert_eq!((jobs[0].user.as_deref(), jobs[0].creator.as_str()), (Some("mysql"), "dba"));
     assert_eq!(jobs[0].labels["bk_team"], "db");

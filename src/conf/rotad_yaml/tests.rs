@@ -192,3 +192,21 @@ fn b30_the_file_must_be_its_owners_alone() {
         println!("skipped in part: only root can give files away");
     }
 }
+
+#[test]
+fn history_is_none_or_how_much() {
+    let history = |text: &str| good(text).history;
+    let default = HistoryConfig::default();
+    assert_eq!((default.keep, default.rows), (Duration::from_secs(90 * 86_400), 1_000_000));
+    assert_eq!((default.size, default.tail), (1 << 30, 4096));
+    assert_eq!(history("port: 1\n"), Some(default.clone()));
+    assert_eq!(history("history: {}\n"), Some(default.clone()));
+    assert_eq!(history("history: none\n"), None);
+    let all = HistoryConfig { keep: Duration::from_secs(604_800), rows: 5000, size: 10 << 20, tail: 0 };
+    assert_eq!(history("history: {keep: 1w, rows: 5000, size: 10MiB, tail: 0}\n"), Some(all));
+    for bad in
+        ["some", "[none]", "{keep: 59m}", "{rows: 999}", "{rows: x}", "{size: 1KiB}", "{tail: 65KiB}", "{to: x}", "~"]
+    {
+        assert_eq!(codes(&format!("history: {bad}\n"), &root()).len(), 1, "{bad}");
+    }
+}

@@ -66,6 +66,8 @@ pub enum Value {
     Map(&'static str),
     /// A map of keys of its own.
     Keys(&'static [Group]),
+    /// A map of such maps, whose names have the form of this regular expression.
+    Named(&'static str, &'static [Group]),
     /// Either of two.
     Either(&'static Value, &'static Value),
 }
@@ -103,6 +105,16 @@ impl Value {
         match self {
             Value::Keys(groups) => Some(groups),
             Value::Either(one, other) => one.keys().or_else(|| other.keys()),
+            _ => None,
+        }
+    }
+
+    /// The keys of the maps that this may hold, in a list or under names of their own.
+    pub fn items(&self) -> Option<&'static [Group]> {
+        match self {
+            Value::Named(_, groups) => Some(groups),
+            Value::List(of, _) => of.keys(),
+            Value::Either(one, other) => one.items().or_else(|| other.items()),
             _ => None,
         }
     }

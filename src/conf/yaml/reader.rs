@@ -113,6 +113,17 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// How many findings there are, for [`Self::hide`].
+    pub fn told(&self) -> usize {
+        self.findings.len()
+    }
+
+    /// Takes the lines of the text out of all findings but the first `told`: secrets stand there.
+    pub fn hide(&mut self, told: usize) {
+        let places = self.findings.iter_mut().skip(told).filter_map(|finding| finding.place.as_mut());
+        places.for_each(|place| place.snippet.clear());
+    }
+
     /// An error about a field's value.
     pub fn error(&mut self, code: &'static str, field: Field<'_>, message: impl Into<String>, hint: Option<&str>) {
         let mut finding = Finding::error(code, self.file, message);

@@ -82,7 +82,9 @@ fn place_of_byte(text: &str, at: usize) -> Place {
 pub fn place(text: &str, line: usize, column: usize) -> Place {
     let found = text.split('\n').nth(line.saturating_sub(1)).unwrap_or_default().trim_end_matches('\r');
     // What stands after the word is nobody's business: findings end up in logs.
-    let open = found.to_ascii_lowercase().find("token").map_or(found.len(), |at| at + "token".len());
+    let lower = found.to_ascii_lowercase();
+    let ends = ["token", "://", "headers"].into_iter().filter_map(|word| Some(lower.find(word)? + word.len()));
+    let open = ends.min().unwrap_or(found.len());
     let (found, secret) = found.split_at(open);
     let mut snippet = String::new();
     for (count, c) in found.chars().enumerate() {

@@ -3,6 +3,7 @@
 use super::clock::Now;
 use super::mark::{Ticket, Trigger, Why};
 use super::past::{Fate, Rule};
+use super::retry::Dropped;
 use super::{Effect, State};
 use crate::engine::request::Refusal;
 use crate::job::{JobName, OnOverlap};
@@ -28,23 +29,29 @@ impl State {
             return (Err(no_such_job(name)), Vec::new());
         }
         self.drop_waiting(name, Fate::Skipped(Rule::Request), now);
-        let runs = self.stop_all(name, Why::Request, now);
+        let mut runs = self.drop_retries(name, Dropped::Request, now);
+        let attempts = self.stop_all(name, Why::Request, now);
+        runs.extend(attempts.into_iter().map(|run| self.attempt(run).map_or(run, |(of, _)| of)));
         self.flush(now);
         (Ok(runs), std::mem::take(&mut self.effects))
     }
 
-    /// Stops a run, or drops it while it waits.
+    /// Stops a run, or drops it while it waits. It may be named by any of its attempts.
     pub fn stop_run(&mut self, id: RunId, now: Now) -> (Result<Vec<RunId>, Refusal>, Vec<Effect>) {
+        let of = self.attempt(id).map_or(id, |(of, _)| of);
+        let attempt = self.runs.iter().find(|(_, run)| run.ticket.of == of).map(|(attempt, _)| *attempt);
         let waiting = self.going.iter().find(|(_, going)| going.waiting.iter().any(|ticket| ticket.run == id));
         if let Some(name) = waiting.map(|(name, _)| name.clone()) {
             self.drop_ticket(&name, id, Fate::Skipped(Rule::Request), now);
-        } else if self.runs.contains_key(&id) {
-            self.stop(id, Why::Request, now);
+        } else if let Some(attempt) = attempt {
+            self.stop(attempt, Why::Request, now);
+        } else if self.retries.contains_key(&of) {
+            self.drop_retry(of, Dropped::Request, now);
         } else {
             return (Err(no_such_run(id)), Vec::new());
         }
         self.flush(now);
-        (Ok(vec![id]), std::mem::take(&mut self.effects))
+        (Ok(vec![of]), std::mem::take(&mut self.effects))
     }
 
     fn try_start(&mut self, name: &JobName, by: &str, now: Now) -> Result<RunId, Refusal> {

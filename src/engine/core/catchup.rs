@@ -178,12 +178,13 @@ impl State {
         for slot in choice.slots {
             tickets.push(Ticket::first(self.next_run(now), Some(slot), Trigger::CatchUp, String::new()));
         }
-        let stood = self.stood;
+        let retry = self.retry_waits(name);
         let going = self.going.entry(name.clone()).or_default();
-        let first = (going.runs.is_empty() && going.waiting.is_empty()).then(|| tickets.remove(0));
+        let first = (going.runs.is_empty() && going.waiting.is_empty() && !retry).then(|| tickets.remove(0));
         going.waiting.extend(tickets);
-        if going.runs.is_empty() || going.runs.iter().any(|run| self.preparing.contains(run)) {
-            going.mark_at.get_or_insert(stood);
+        let idle = going.runs.is_empty() && !retry;
+        if idle || going.runs.iter().any(|run| self.preparing.contains(run)) {
+            going.mark_at.get_or_insert(self.stood);
         }
         if let Some(first) = first {
             self.launch(job, first, Kept::ByMark, now);

@@ -69,6 +69,11 @@ impl Cause {
         }
     }
 
+    /// What [`Self::code`] gave.
+    pub fn parse(code: &str) -> Option<Self> {
+        [Cause::Down, Cause::Off, Cause::Stopped, Cause::Clock].into_iter().find(|cause| cause.code() == code)
+    }
+
     /// As a part of a sentence.
     pub fn words(self) -> &'static str {
         match self {

@@ -7,6 +7,7 @@ use super::errand::FAREWELL;
 use super::life::{DEATH_LIMIT, Ladder, Life};
 use super::mark::Why;
 use super::past::{Fate, Rule};
+use super::retry::Dropped;
 use super::{Fact, State};
 use crate::engine::ledger::{End, Word};
 use crate::job::JobName;
@@ -57,6 +58,8 @@ impl State {
         let waiting = self.going.iter().filter(|(_, going)| !going.waiting.is_empty());
         let waiting: Vec<JobName> = waiting.map(|(name, _)| name.clone()).collect();
         waiting.iter().for_each(|name| self.drop_waiting(name, Fate::Skipped(Rule::Stopping), now));
+        let retries: Vec<RunId> = self.retries.keys().copied().collect();
+        retries.into_iter().for_each(|of| self.drop_retry(of, Dropped::Stopping, now));
         for run in self.runs.values_mut() {
             match &mut run.state {
                 Life::Stopping { step: Ladder::Asked(asked), .. } => *asked = until.min(*asked),

@@ -18,7 +18,7 @@ pub const PLACES: usize = 4;
 pub const WAITING: usize = 1_000;
 /// Urgent errands that wait.
 pub const WAITING_URGENT: usize = 64;
-/// Bytes of arguments that wait.
+/// Bytes of arguments and variables that wait.
 pub const WAITING_BYTES: usize = 32 << 20;
 /// Before a patient errand that failed is tried again; after the last of them it is given up.
 pub const BACKOFF: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(10), Duration::from_secs(60)];
@@ -39,13 +39,17 @@ const CONTEXT: [u8; 1] = [b'E'];
 pub struct Errand {
     /// Program and arguments.
     pub argv: Vec<String>,
+    /// Besides its own; of use for what is long, or secret: other users see arguments.
+    pub environment: Vec<(String, String)>,
+    /// It may gain rights by set-user-ID programs: sendmail has no other way to its queue.
+    pub set_uid: bool,
     /// Time from its start to `SIGTERM`.
     pub timeout: Duration,
     /// It matters now or not at all: it goes before patient ones, is tried once, and waits no longer than its timeout.
     pub urgent: bool,
 }
 
-/// Without its arguments: they may hold a secret.
+/// Without its arguments and variables: they may hold a secret.
 impl fmt::Debug for Errand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Errand({:?}, urgent: {})", self.argv.first(), self.urgent)
@@ -100,7 +104,7 @@ pub struct Errands {
     urgent: VecDeque<(Duration, Waiting)>,
     /// From when on it may start.
     patient: BTreeMap<(Duration, ErrandId), Waiting>,
-    /// Of arguments that wait.
+    /// Of arguments and variables that wait.
     bytes: usize,
     pub(super) going: BTreeMap<RunId, Going>,
     /// Runs that the warden is to forget, until it has.
@@ -244,19 +248,21 @@ pub(super) fn is_errand(context: &[u8]) -> bool {
 /// All that the warden's child does for it. `ROTA_RUN_ID` is what its processes are recognised by.
 pub(super) fn plan(errand: &Errand, run: RunId) -> Plan {
     let environment = [("PATH", PATH.to_owned()), ("LANG", "C.UTF-8".to_owned()), ("ROTA_RUN_ID", run.to_string())];
+    let own = environment.into_iter().map(|(key, value)| (key.to_owned(), value));
     Plan {
         user: None,
         argv: errand.argv.clone(),
-        environment: environment.map(|(key, value)| (key.to_owned(), value)).to_vec(),
+        environment: own.chain(errand.environment.iter().cloned()).collect(),
         work_dir: PathBuf::from("/"),
         umask: 0o022,
         nice: 0,
         // A core would hold its arguments.
         limits: vec![(Limit::Core, 0)],
-        no_new_privs: true,
+        no_new_privs: !errand.set_uid,
     }
 }
 
 fn size(errand: &Errand) -> usize {
-    errand.argv.iter().map(String::len).sum()
+    let variables = errand.environment.iter().map(|(key, value)| key.len() + value.len());
+    errand.argv.iter().map(String::len).chain(variables).sum()
 }

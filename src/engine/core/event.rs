@@ -9,6 +9,7 @@ use super::clock::Cause;
 use super::errand::Report;
 use super::mark::{Ticket, Why};
 use super::past::{Fate, Record};
+use super::retry::Dropped;
 use crate::conf::Change;
 use crate::engine::ledger::{self, Word};
 use crate::engine::request::Pause;
@@ -227,8 +228,17 @@ pub enum Fact {
         /// Which.
         run: RunId,
     },
-    /// A run is over.
+    /// An attempt is over; with it its run, unless the record says when the next one follows.
     Over(Record),
+    /// A run that waited for its next attempt is not attempted again: it is over, with the outcome of its last attempt.
+    RetryDropped {
+        /// Of which job.
+        job: JobName,
+        /// Which run.
+        of: RunId,
+        /// Why.
+        why: Dropped,
+    },
     /// A run left processes.
     Left {
         /// Of which job, where that is still known.

@@ -11,12 +11,13 @@ use jiff::Timestamp;
 
 use super::catchup::disown;
 use super::clock::{Now, just_before};
-use super::life::{DRAIN_LIMIT, Ladder, Leader, Life, Output, Run, Tail, Volume};
+use super::life::{DRAIN_LIMIT, Ladder, Leader, Life, Output, Run, Tail, outcome};
 use super::mark::{Context, Stop, Terms, Ticket, Trigger};
 use super::past::{Fate, Record};
 use super::pause::Span;
+use super::retry::ends_the_run;
 use super::{Fact, State};
-use crate::engine::ledger;
+use crate::engine::ledger::{self, Word};
 use crate::engine::view::Outcome;
 use crate::job::JobName;
 use crate::wire::{Adopt, AdoptState, RunId};
@@ -30,20 +31,22 @@ impl State {
             self.tell(Fact::Strange(id));
         }
         let Some(context) = context.or_else(|| strange(id)) else { return };
-        let Context { job, ticket, terms, stop, waiting, told, retry: _ } = context;
-        self.last_run =
-            self.last_run.max(id).max(told).max(waiting.iter().map(|waiting| waiting.run).max().unwrap_or(id));
-        for (slot, trigger) in
-            std::iter::once(&ticket).chain(&waiting).filter_map(|ticket| Some((ticket.slot?, ticket.trigger)))
-        {
-            disown(&mut self.owed, &job, slot);
-            if !self.watched.holds(slot) && trigger != Trigger::CatchUp {
-                self.jobs.inherit(&job, slot, trigger);
-                self.watched.add_stray(slot, now);
-            }
-            if slot == self.setting.started {
-                self.booted_jobs.insert(job.clone());
-            }
+        let told = context.told.then(|| told(&context, &adopt.state, now)).flatten();
+        let whole = told.is_some().then(|| context.clone());
+        let Context { job, ticket, terms, stop, waiting, as_of, retry, .. } = context;
+        let coming = waiting.iter().chain(retry.iter().map(|(next, _)| next)).map(|ticket| ticket.run);
+        self.last_run = self.last_run.max(id).max(as_of).max(coming.max().unwrap_or(id));
+        for ticket in std::iter::once(&ticket).chain(&waiting) {
+            self.inherit_slot(&job, ticket, now);
+        }
+        self.inherit_made_up(&job, std::iter::once(&ticket).chain(&waiting));
+        self.has_started(&ticket);
+        self.owing.insert(job.clone());
+        if let (Some(record), Some(context)) = (told, whole) {
+            self.take_waiting(&job, waiting, as_of);
+            self.forget_started_tickets(&job);
+            self.note_adopted(&context, now);
+            return self.adopt_told(context, record, now);
         }
         self.inherit_made_up(&job, std::iter::once(&ticket).chain(&waiting));
         let state = match (&adopt.state, stop) {
@@ -66,14 +69,10 @@ impl State {
         let going = self.going.entry(job.clone()).or_default();
         going.runs.push(id);
         going.runs.sort_unstable();
-        // Of several runs, the one that was told last knows what waits.
-        let told = Some((told, Reverse(waiting.len())));
-        if told > going.told {
-            (going.told, going.waiting) = (told, waiting.into());
-        }
-        self.owing.insert(job.clone());
+        self.take_waiting(&job, waiting, as_of);
         let signal = terms.stop_signal;
-        self.runs.insert(id, Run { job: job.clone(), ticket, terms, state, output: Output::Open });
+        let last = stop.is_some_and(|stop| ends_the_run(stop.why));
+        self.runs.insert(id, Run { job: job.clone(), ticket, terms, last, state, output: Output::Open });
         self.forget_started_tickets(&job);
         self.note_run(id, now);
         self.tell(Fact::Adopted { job, run: id });
@@ -81,6 +80,38 @@ impl State {
             AdoptState::Running { .. } if stop.is_some() => self.ask_to_end(id, signal),
             AdoptState::NotStarted(failure) => self.not_started(id, failure, now),
             _ => {}
+        }
+    }
+
+    /// The ledger of this engine has an attempt that is over: it stands for its slot, and is lost with the daemon where
+    /// another is to come.
+    fn note_adopted(&mut self, context: &Context, now: Now) {
+        self.note(Word::Enter(ledger::Entry::of(&context.job, &context.ticket, now.wall)));
+        if context.retry.is_none() {
+            self.note(Word::Over(context.ticket.run));
+        }
+    }
+
+    /// What waits for a run of the engine before.
+    fn take_waiting(&mut self, job: &JobName, waiting: Vec<Ticket>, as_of: RunId) {
+        let going = self.going.entry(job.clone()).or_default();
+        // Of several runs, the one that was told last knows what waits.
+        let told = Some((as_of, Reverse(waiting.len())));
+        if told > going.told {
+            (going.told, going.waiting) = (told, waiting.into());
+        }
+    }
+
+    /// A slot that the engine before decided is not decided again.
+    pub(super) fn inherit_slot(&mut self, job: &JobName, ticket: &Ticket, now: Now) {
+        let Some(slot) = ticket.slot else { return };
+        disown(&mut self.owed, job, slot);
+        if !self.watched.holds(slot) && ticket.trigger != Trigger::CatchUp {
+            self.jobs.inherit(job, slot, ticket.trigger);
+            self.watched.add_stray(slot, now);
+        }
+        if slot == self.setting.started {
+            self.booted_jobs.insert(job.clone());
         }
     }
 
@@ -92,14 +123,18 @@ impl State {
             past.book(slot, Fate::Ran(of));
         }
         let ticket = Ticket { of, ..Ticket::first(run, slot, trigger, String::new()) };
-        let (outcome, booked, volume) = (Outcome::Lost, now.wall, Volume::default());
-        self.remember(Record { job, ticket, led: None, log: None, outcome, booked, volume, left: 0 });
+        self.remember(Record::blank(job.clone(), ticket, Outcome::Lost, now.wall));
+        self.finished(&job, of, false, now);
     }
 
     /// What waited by the word of an older run may have been started already, and what came before it, too.
     fn forget_started_tickets(&mut self, job: &JobName) {
         if let Some(going) = self.going.get_mut(job) {
-            let started = going.waiting.iter().rposition(|ticket| going.runs.contains(&ticket.run));
+            let begun = |ticket: &Ticket| {
+                let of = |run: &RunId| self.runs.get(run).map(|run| run.ticket.of);
+                going.runs.iter().filter_map(of).any(|of| of == ticket.of)
+            };
+            let started = going.waiting.iter().rposition(begun);
             going.waiting.drain(..started.map_or(0, |started| started + 1));
         }
     }
@@ -130,6 +165,11 @@ impl State {
                 self.remember_successor(run, &name);
             }
         }
+        // What waits still is in the contexts of others.
+        for going in self.going.values_mut().filter(|going| !going.runs.iter().any(|run| self.preparing.contains(run)))
+        {
+            going.mark_at = None;
+        }
     }
 
     /// The runs of a job that are over and not forgotten remember a ticket: they stay until it is started.
@@ -140,6 +180,20 @@ impl State {
             }
         }
     }
+}
+
+/// An attempt that was over and told of, as its record.
+fn told(context: &Context, state: &AdoptState, now: Now) -> Option<Record> {
+    let Context { job, ticket, terms, stop, retry, .. } = context;
+    let (led, outcome) = match *state {
+        AdoptState::Ended { pid, at, ended } => (Some((pid, at, ended)), outcome(terms, &ended, *stop)),
+        AdoptState::NotStarted(failure) => (None, Outcome::CouldNotStart { failure, message: failure.to_string() }),
+        AdoptState::Starting | AdoptState::Running { .. } => return None,
+    };
+    let most = terms.retries.as_deref().map_or(1, |retries| retries.max.saturating_add(1));
+    let next = retry.as_ref().map(|(_, at)| *at);
+    let record = Record::blank(job.clone(), ticket.clone(), outcome, now.wall);
+    Some(Record { led, log: terms.log, next, most, ..record })
 }
 
 /// What is left of a span that began at `since`, by the wall clock; all of it if that is in the future.
@@ -165,7 +219,8 @@ fn strange(id: RunId) -> Option<Context> {
         },
         stop: None::<Stop>,
         waiting: Vec::new(),
-        told: RunId(0),
+        as_of: RunId(0),
+        told: false,
         retry: None,
     })
 }

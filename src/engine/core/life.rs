@@ -44,6 +44,8 @@ pub struct Run {
     pub ticket: Ticket,
     /// What it started under.
     pub terms: Terms,
+    /// No attempt follows: somebody wanted the run to end.
+    pub last: bool,
     /// How far it is.
     pub state: Life,
     /// Its output.
@@ -61,6 +63,8 @@ pub enum Life {
         environment: Environment,
         /// It starts without the ledger after that (monotonic); absent: the ledger has it, or need not.
         claim: Option<Duration>,
+        /// What started it, which must outlive an engine that dies meanwhile.
+        kept: Kept,
     },
     /// The warden is to start it.
     Starting {
@@ -114,6 +118,8 @@ pub enum Kept {
     ByMark,
     /// The contexts of the job's runs before it, which are not forgotten until it is started.
     ByContext,
+    /// The mark, as an attempt that is due then.
+    AsRetry(Timestamp),
 }
 
 /// The leader of a run.
@@ -201,8 +207,8 @@ impl Run {
         }
     }
 
-    /// What the next engine must know of it; `told`: the last run id that was given.
-    pub fn context(&self, waiting: &VecDeque<Ticket>, told: RunId) -> Context {
+    /// What the next engine must know of it; `as_of`: the last run id that was given.
+    pub fn context(&self, waiting: &VecDeque<Ticket>, as_of: RunId) -> Context {
         let stop = match self.state {
             Life::Stopping { stop, .. } => Some(stop),
             Life::Draining { stop, .. } => stop,
@@ -214,22 +220,30 @@ impl Run {
             terms: self.terms.clone(),
             stop,
             waiting: waiting.iter().cloned().collect(),
-            told,
+            as_of,
+            told: false,
             retry: None,
         }
     }
 
-    /// The outcome by how the leader ended. It was stopped only if the first signal was sent before it was gone: a run that
-    /// ended by itself while it was about to be stopped has ended by itself.
-    pub fn outcome(&self, ended: &Ended, stop: Option<Stop>) -> Outcome {
-        match stop.filter(|stop| stop.asked <= ended.at) {
-            Some(Stop { why: Why::Timeout, .. }) => Outcome::TimedOut { exit: ended.exit },
-            Some(Stop { why, .. }) => Outcome::Stopped { exit: ended.exit, why: why.code().into() },
-            None => Outcome::Exited { exit: ended.exit, success: self.success(ended.exit) },
+    /// When it was due, where the mark remembers it as a retry.
+    pub fn kept_as_retry(&self) -> Option<Timestamp> {
+        match self.state {
+            Life::Preparing { kept: Kept::AsRetry(at), .. } => Some(at),
+            _ => None,
         }
     }
+}
 
-    fn success(&self, exit: Exit) -> bool {
-        matches!(exit, Exit::Code(code) if self.terms.success_codes.contains(&code))
+/// The outcome by how the leader ended. It was stopped only if the first signal was sent before it was gone: a run that
+/// ended by itself while it was about to be stopped has ended by itself.
+pub fn outcome(terms: &Terms, ended: &Ended, stop: Option<Stop>) -> Outcome {
+    match stop.filter(|stop| stop.asked <= ended.at) {
+        Some(Stop { why: Why::Timeout, .. }) => Outcome::TimedOut { exit: ended.exit },
+        Some(Stop { why, .. }) => Outcome::Stopped { exit: ended.exit, why: why.code().into() },
+        None => {
+            let success = matches!(ended.exit, Exit::Code(code) if terms.success_codes.contains(&code));
+            Outcome::Exited { exit: ended.exit, success }
+        }
     }
 }

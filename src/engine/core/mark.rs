@@ -14,7 +14,7 @@ use crate::job::{Job, JobName, LogTarget, Retries};
 use crate::wire::{MAX_CONTEXT, MAX_MARK, RunId};
 
 /// First byte of both, raised with every change of their shape.
-const SHAPE: u8 = 2;
+const SHAPE: u8 = 3;
 
 /// What has been decided, for the engine that comes after.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,14 +29,20 @@ pub struct Mark {
     pub doubts: Vec<Span>,
     /// The watched stretches, oldest first. Slots after the end of the last one are undecided.
     pub stretches: Vec<Stretch>,
+    /// Attempts to come that no context remembers.
+    pub retries: Vec<(JobName, Again)>,
 }
 
+/// The next attempt of a run, and when it is due.
+pub type Again = (Ticket, Timestamp);
+
 impl Mark {
-    /// As bytes, at most [`MAX_MARK`]: the oldest stretches are left out where they do not fit.
+    /// As bytes, at most [`MAX_MARK`]: the last retries, then the oldest stretches are left out where they do not fit.
     pub fn encode(mut self) -> Vec<u8> {
         loop {
             match encode(&self) {
                 Some(bytes) if bytes.len() <= MAX_MARK => return bytes,
+                _ if !self.retries.is_empty() => drop(self.retries.pop()),
                 _ if self.stretches.len() > 1 => drop(self.stretches.remove(0)),
                 _ => return Vec::new(),
             }
@@ -195,9 +201,11 @@ pub struct Context {
     pub waiting: Vec<Ticket>,
     /// The last run id that was given when this was written. Of the contexts of a job's runs the one that was written last
     /// knows what waits; of two that were written after the same id, the one for which less waits.
-    pub told: RunId,
-    /// It is over, has been told of, and is attempted again then.
-    pub retry: Option<(Ticket, Timestamp)>,
+    pub as_of: RunId,
+    /// It is over, and has been told of.
+    pub told: bool,
+    /// So it is, and the run is attempted again then.
+    pub retry: Option<Again>,
 }
 
 impl Context {

@@ -19,12 +19,14 @@ mod drain;
 mod errand;
 mod errand_life;
 mod event;
+mod gauge;
 mod inherit;
 mod jobs;
 mod life;
 mod mark;
 mod past;
 mod pause;
+mod retry;
 mod runs;
 mod show;
 mod slots;
@@ -40,9 +42,10 @@ pub use clock::{Cause, ClockJump, LATE_LIMIT, Now, Stretch};
 pub use errand::{Errand, ErrandEnd, ErrandId, Full, Report};
 pub use event::{Effect, Event, Fact, Label};
 pub use life::DRAIN_LIMIT;
-pub use mark::{Context, Mark, Stop, Terms, Ticket, Trigger, Why};
+pub use mark::{Again, Context, Mark, Stop, Terms, Ticket, Trigger, Why};
 pub use past::{Fate, Record, Rule, outcome_word};
 pub use pause::Span;
+pub use retry::Dropped;
 pub use slots::{COUNT_LIMIT, RUNS_MAX, RUNS_PER_JOB};
 
 use crate::engine::ledger::{End, Left, Word};
@@ -90,6 +93,8 @@ pub struct State {
     runs: BTreeMap<RunId, Run>,
     /// By job: its runs that are not over, and what waits for them.
     going: BTreeMap<JobName, Going>,
+    /// Runs that wait for their next attempt.
+    retries: BTreeMap<RunId, retry::Retry>,
     /// Runs whose environment is being read, or that wait for the ledger.
     preparing: BTreeSet<RunId>,
     /// Where watched time ended before the slots of this pass.
@@ -161,6 +166,7 @@ impl State {
     pub fn new(mut setting: Setting, now: Now) -> Self {
         let mark = setting.mark.as_deref().and_then(Mark::decode);
         let started = setting.started.min(now.wall);
+        let retries = mark.as_ref().map(|mark| mark.retries.clone()).unwrap_or_default();
         let left = std::mem::take(&mut setting.left);
         let before = catchup::Before::of(&left, mark.as_ref(), setting.started);
         let stretches = match &mark {
@@ -178,7 +184,7 @@ impl State {
                 jobs.make(&run.job, jobs::stood_for(slot, run.trigger));
             }
         }
-        Self {
+        let mut state = Self {
             jobs,
             pauses: Pauses::restore(std::mem::take(&mut setting.pauses)),
             stood: watched.here(),
@@ -189,6 +195,7 @@ impl State {
             unclaimed: false,
             runs: BTreeMap::new(),
             going: BTreeMap::new(),
+            retries: BTreeMap::new(),
             preparing: BTreeSet::new(),
             forgets: VecDeque::new(),
             past: Past::default(),
@@ -203,7 +210,9 @@ impl State {
             errands: errand::Errands::default(),
             effects: Vec::new(),
             setting,
-        }
+        };
+        state.restore_retries(retries, now);
+        state
     }
 
     /// Takes in what happened, and says what is to be done.
@@ -216,6 +225,7 @@ impl State {
             Event::Wake => {
                 self.pass_time(now);
                 self.meet_deadlines(now);
+                self.start_retries(now);
                 self.run_errands(now);
                 self.end_orphans(now);
             }
@@ -249,7 +259,7 @@ impl State {
         let runs = self.runs.values().filter_map(Run::deadline);
         let errands = self.errands.deadline().filter(|_| self.errands_go());
         let stopping = self.stopping.as_ref().and_then(drain::Stopping::deadline);
-        runs.chain(stopping).chain(self.pauses.first_gone()).chain(errands).min()
+        runs.chain(stopping).chain(self.pauses.first_gone()).chain(errands).chain(self.first_retry()).min()
     }
 
     /// `@reboot` jobs are started and the warden knows: another start in this boot must not start them again.
@@ -286,9 +296,9 @@ impl State {
     }
 
     fn send_mark(&mut self, stretches: Vec<Stretch>) {
-        let (base, last_run, booted, doubts) =
-            (self.jobs.base(), self.last_run, self.booted, self.before.doubts.clone());
-        let mark = Mark { base, last_run, booted, doubts: doubts.clone(), stretches: stretches.clone() };
+        let (base, last_run, booted, retries) = (self.jobs.base(), self.last_run, self.booted, self.homeless());
+        let doubts = self.before.doubts.clone();
+        let mark = Mark { base, last_run, booted, doubts: doubts.clone(), stretches: stretches.clone(), retries };
         self.send(ToWarden::Mark { mark: mark.encode() });
         self.note(Word::Mark { stretches, doubts, last_run });
         self.marking = Marking::Fresh;

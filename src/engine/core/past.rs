@@ -80,6 +80,29 @@ pub struct Record {
     pub volume: Volume,
     /// Processes that it left.
     pub left: u32,
+    /// When the run is attempted again; absent: it is over.
+    pub next: Option<Timestamp>,
+    /// Attempts that the run may have in all, by the definition that this one started from.
+    pub most: u32,
+}
+
+impl Record {
+    /// Of a program that never ran, and that no attempt follows.
+    pub fn blank(job: JobName, ticket: Ticket, outcome: Outcome, booked: Timestamp) -> Self {
+        let most = ticket.attempt;
+        Self {
+            job,
+            ticket,
+            led: None,
+            log: None,
+            outcome,
+            booked,
+            volume: Volume::default(),
+            left: 0,
+            next: None,
+            most,
+        }
+    }
 }
 
 /// The stable word for an outcome, as in `--json`.
@@ -160,10 +183,35 @@ pub struct Past {
 impl Past {
     /// Books an ended run.
     pub fn book(&mut self, record: Record) {
-        *self.outcomes.entry(outcome_word(&record.outcome)).or_default() += 1;
+        if record.next.is_none() {
+            *self.outcomes.entry(outcome_word(&record.outcome)).or_default() += 1;
+        }
         self.dropped = self.dropped.saturating_add(record.volume.dropped);
+        self.keep(record);
+    }
+
+    /// Remembers one that an engine before booked.
+    pub fn keep(&mut self, record: Record) {
         self.records.truncate(MAX_RECORDS - 1);
         self.records.push_front(record);
+    }
+
+    /// A run is not attempted again after all: its last outcome is its own.
+    pub fn settle(&mut self, of: RunId) {
+        if let Some(record) = self.records.iter_mut().find(|record| record.ticket.of == of && record.next.is_some()) {
+            record.next = None;
+            *self.outcomes.entry(outcome_word(&record.outcome)).or_default() += 1;
+        }
+    }
+
+    /// The attempt of a run that ended last.
+    pub fn last_of(&self, of: RunId) -> Option<&Record> {
+        self.records.iter().filter(|record| record.ticket.of == of).max_by_key(|record| record.ticket.attempt)
+    }
+
+    /// Ended attempts, newest first.
+    pub fn records(&self) -> impl Iterator<Item = &Record> {
+        self.records.iter()
     }
 
     /// An ended run that is still remembered.

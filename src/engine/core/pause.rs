@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::ask::{no_such_job, refusal};
 use super::clock::{LATE_LIMIT, Now};
 use super::past::Fate;
+use super::retry::Dropped;
 use super::{Effect, Fact, State};
 use crate::engine::request::{Pause, Refusal};
 use crate::job::JobName;
@@ -171,6 +172,7 @@ impl State {
         let slots = self.going.get(name).into_iter().flat_map(|going| &going.waiting);
         let slots: Vec<RunId> = slots.filter(|ticket| ticket.slot.is_some()).map(|ticket| ticket.run).collect();
         slots.into_iter().for_each(|id| self.drop_ticket(name, id, Fate::Paused(1), now));
+        self.drop_retries(name, Dropped::Paused, now);
         self.tell(Fact::Paused { job: name.clone(), pause });
         Ok(had)
     }

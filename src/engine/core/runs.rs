@@ -9,10 +9,11 @@ use super::catchup::claimed;
 use super::clock::Now;
 use super::life::{
     CLAIM_LIMIT, CLOSE_LIMIT, DEATH_LIMIT, DRAIN_LIMIT, Environment, Kept, Ladder, Leader, Life, Output, PREPARE_LIMIT,
-    Run, SWEEP_LIMIT, Tail, Volume,
+    Run, SWEEP_LIMIT, Tail, Volume, outcome,
 };
-use super::mark::{Stop, Terms, Ticket, Why};
+use super::mark::{Stop, Terms, Ticket, Trigger, Why};
 use super::past::{Fate, Record, Rule};
+use super::retry::ends_the_run;
 use super::{Effect, Fact, Forget, Label, Marking, State};
 use crate::engine::ledger::{self, Word};
 use crate::engine::view::Outcome;
@@ -23,11 +24,13 @@ use crate::wire::{Ended, Failure, MAX_MESSAGE, Reach, RunId, Start, Step, ToWard
 impl State {
     /// A ticket becomes a run.
     pub(super) fn launch(&mut self, job: Arc<Job>, ticket: Ticket, kept: Kept, now: Now) {
-        if let Some(slot) = ticket.slot {
+        let again = ticket.attempt > 1;
+        if let Some(slot) = ticket.slot.filter(|_| !again) {
             self.book(&job.name, slot, slot, Fate::Ran(ticket.run));
         }
         let id = ticket.run;
-        if ticket.slot.is_some() || kept == Kept::ByMark {
+        self.supersede(&job.name, &ticket, now);
+        if ticket.slot.is_some() || again || kept == Kept::ByMark {
             self.expect(&ticket, &job.name, &Terms::of(&job));
         }
         let environment = match job.environment_file {
@@ -41,13 +44,12 @@ impl State {
         if kept == Kept::ByMark && ticket.slot.is_some() {
             going.mark_at.get_or_insert(self.stood);
         }
-        if let Some((slot, _)) = ticket.slot.zip(claim) {
-            let Ticket { run, of, trigger, .. } = ticket;
-            let (job, slot) = (job.name.clone(), Some(slot));
-            self.note(Word::Claim(ledger::Entry { run, of, job, slot, trigger, since: now.wall }));
+        if claim.is_some() {
+            self.note(Word::Claim(ledger::Entry::of(&job.name, &ticket, now.wall)));
         }
-        let state = Life::Preparing { job: job.clone(), environment, claim };
-        let run = Run { job: job.name.clone(), ticket, terms: Terms::of(&job), state, output: Output::Open };
+        let state = Life::Preparing { job: job.clone(), environment, claim, kept };
+        let (terms, output) = (Terms::of(&job), Output::Open);
+        let run = Run { job: job.name.clone(), ticket, terms, last: false, state, output };
         self.runs.insert(id, run);
         self.preparing.insert(id);
         if reads {
@@ -59,7 +61,8 @@ impl State {
     /// Starts a run that waits for nothing more.
     fn start_prepared(&mut self, id: RunId, now: Now) {
         let Some(run) = self.runs.get_mut(&id) else { return };
-        let Life::Preparing { job, environment: Environment::Read(environment), claim: None } = &mut run.state else {
+        let Life::Preparing { job, environment: Environment::Read(environment), claim: None, .. } = &mut run.state
+        else {
             return;
         };
         let (job, environment) = (job.clone(), std::mem::take(environment));
@@ -165,10 +168,8 @@ impl State {
     /// The ledger has that a run goes on.
     pub(super) fn note_run(&mut self, id: RunId, now: Now) {
         if let Some(run) = self.runs.get(&id) {
-            let Ticket { of, slot, trigger, .. } = run.ticket;
-            let job = run.job.clone();
             let since = run.leader().map_or(now.wall, |leader| leader.at);
-            self.note(Word::Enter(ledger::Entry { run: id, of, job, slot, trigger, since }));
+            self.note(Word::Enter(ledger::Entry::of(&run.job, &run.ticket, since)));
         }
     }
 
@@ -212,6 +213,7 @@ impl State {
         let grace = self.stopping.as_ref().map(|stopping| stopping.left(now));
         let waiting = self.waiting_for(id);
         let Some(run) = self.runs.get_mut(&id) else { return };
+        run.last |= ends_the_run(why);
         match &mut run.state {
             Life::Preparing { .. } => self.could_not_start(id, "stopped before it was started".into(), now),
             Life::Starting { stop } => *stop = stop.or(Some(why)),
@@ -302,7 +304,7 @@ impl State {
     pub(super) fn over_if_drained(&mut self, id: RunId, now: Now) {
         let Some(run) = self.runs.get(&id) else { return };
         if let (&Life::Draining { leader, ended, stop, .. }, Output::Drained(_)) = (&run.state, run.output) {
-            let outcome = run.outcome(&ended, stop);
+            let outcome = outcome(&run.terms, &ended, stop);
             if stop.is_some() {
                 // Once more, for those who closed their output. What the leader left of a run that was to be gone goes, too; a run that
                 // ended by itself keeps its own.
@@ -319,21 +321,48 @@ impl State {
             Output::Drained(volume) => volume,
             Output::Open => Volume::default(),
         };
-        let (name, slot) = (run.job.clone(), run.ticket.slot);
-        let log = run.terms.log;
-        self.record(Record { job: run.job, ticket: run.ticket, led, log, outcome, booked: now.wall, volume, left: 0 });
+        let delay = self.delay(&run, &outcome);
+        let next = delay.map(|delay| now.wall.checked_add(delay).unwrap_or(Timestamp::MAX));
+        let (name, of, slot, success) = (run.job.clone(), run.ticket.of, run.ticket.slot, outcome.success());
+        let again = next.map(|at| (run.ticket.again(self.next_run(now)), at));
+        let home = (booking == Booking::Warden && again.is_some())
+            .then(|| Box::new(run.context(&VecDeque::new(), self.last_run)));
+        let most = run.terms.retries.as_deref().map_or(1, |retries| retries.max.saturating_add(1));
+        let (log, booked) = (run.terms.log, now.wall);
+        let (job, ticket) = (run.job, run.ticket);
+        self.record(Record { job, ticket, led, log, outcome, booked, volume, left: 0, next, most });
         if let Some(going) = self.going.get_mut(&name) {
             going.runs.retain(|other| *other != id);
         }
-        if self.preparing.contains(&id) {
-            self.prepared_no_more(id, &name);
-            self.marking = Marking::Due;
+        if let Some(again) = again {
+            self.wait_for_retry(name.clone(), again, home, now);
+            let successor = self.go_on(&name, now);
+            self.failed_to_prepare(id, &name, successor);
+            return;
         }
         let successor = self.go_on(&name, now);
+        self.failed_to_prepare(id, &name, successor);
         match booking {
-            Booking::Warden => self.forgets.push_back(Forget { run: id, slot, successor }),
+            Booking::Warden => {
+                self.note(Word::Over(id));
+                self.forgets.push_back(Forget { run: id, slot, successor });
+            }
             Booking::Here => self.note(Word::Strike(id)),
         }
+        self.finished(&name, of, success, now);
+    }
+
+    /// A run that was never known to the warden is over: what remembered it remembers what starts in its place.
+    fn failed_to_prepare(&mut self, id: RunId, name: &JobName, successor: Option<RunId>) {
+        if !self.preparing.contains(&id) {
+            return;
+        }
+        self.forgets
+            .iter_mut()
+            .filter(|forget| forget.successor == Some(id))
+            .for_each(|forget| forget.successor = successor);
+        self.prepared_no_more(id, name);
+        self.marking = Marking::Due;
     }
 
     /// Starts what waits for a job's runs, once there are none. What may not start is given up, and the next has its turn.
@@ -341,7 +370,10 @@ impl State {
     pub(super) fn go_on(&mut self, name: &JobName, now: Now) -> Option<RunId> {
         let mut taken = None;
         loop {
+            let retry = self.retry_waits(name);
+            let due = |ticket: &Ticket| ticket.trigger != Trigger::CatchUp || !retry;
             let going = self.going.get_mut(name).filter(|going| going.runs.is_empty());
+            let going = going.filter(|going| going.waiting.front().is_none_or(due));
             let Some(going) = going.filter(|going| going.waiting.is_empty() || self.loaded) else { return taken };
             let Some(ticket) = going.waiting.pop_front() else {
                 self.going.remove(name);
@@ -379,9 +411,9 @@ impl State {
             Fate::Ran(_) | Fate::Missed(..) | Fate::Paused(_) => return,
         };
         let outcome = Outcome::CouldNotStart { failure: Failure { step: Step::Plan, errno: 0 }, message };
-        let job = name.clone();
-        let (booked, volume) = (now.wall, Volume::default());
-        self.record(Record { job, ticket, led: None, log: None, outcome, booked, volume, left: 0 });
+        let of = ticket.of;
+        self.record(Record::blank(name.clone(), ticket, outcome, now.wall));
+        self.finished(name, of, false, now);
     }
 
     /// Has the contexts of a job's runs say what waits for them.
@@ -395,6 +427,7 @@ impl State {
         let contexts: Vec<Effect> = known.filter_map(context).collect();
         self.effects.extend(contexts);
         self.owing.insert(name.clone());
+        self.retries_of(name).into_iter().for_each(|of| self.carry_home(of));
     }
 
     /// What the capture must know of a run.

@@ -9,6 +9,7 @@ use super::State;
 use super::ask::{no_such_job, no_such_run};
 use super::jobs::Entry;
 use super::life::{Life, Output, Run, Volume};
+use super::mark::Ticket;
 use super::past::{Fate, Record};
 use crate::engine::request::{self, Refusal};
 use crate::engine::view::{FileView, JobView, RunView, StatusView, Verdict, VerdictView};
@@ -27,6 +28,7 @@ impl State {
             paused: self.pauses.len(),
             disabled: self.jobs.iter().filter(|(_, entry)| !entry.job.enable).count(),
             running: self.runs.len(),
+            retrying: self.retries.len(),
             broken_files: self.files.values().filter(|file| broken(file)).count(),
             warnings: findings().filter(|finding| finding.severity == Severity::Warning).count(),
             next: self
@@ -38,6 +40,7 @@ impl State {
             output_dropped: self.past.dropped,
             watch: self.watch.clone(),
             beats: None,
+            alarms: Vec::new(),
             stopping: self.stopping.is_some(),
             journal: self.setting.journal.clone(),
         }
@@ -82,17 +85,33 @@ impl State {
         self.jobs.get(name)?.number
     }
 
-    /// A run that goes on, waits, or is remembered.
+    /// The run of an attempt that goes on, is to come or is remembered, and which of its attempts it is.
+    pub fn attempt(&self, id: RunId) -> Option<(RunId, u32)> {
+        let going = self.runs.get(&id).map(|run| &run.ticket);
+        let ticket = going.or_else(|| self.past.find(id).map(|record| &record.ticket));
+        let coming = || self.retries.values().map(|retry| &retry.ticket).find(|ticket| ticket.run == id);
+        ticket.or_else(coming).map(|ticket| (ticket.of, ticket.attempt))
+    }
+
+    /// The attempt of a run that ended last, while it is remembered.
+    pub fn last_attempt(&self, of: RunId) -> Option<&Record> {
+        self.past.last_of(of)
+    }
+
+    /// A run that goes on, waits, or is remembered: by its own id as far as it has come, by that of a later attempt this one.
     pub fn show_run(&self, id: RunId) -> Result<RunView, Refusal> {
-        if let Some(run) = self.runs.get(&id) {
+        let of = self.attempt(id).map_or(id, |(of, _)| of);
+        let going = self.runs.values().find(|run| run.ticket.of == of && (run.ticket.run == id || of == id));
+        let remembered = || if of == id { self.past.last_of(of) } else { self.past.find(id) };
+        if let Some(run) = going {
             return Ok(run_view(run));
         }
-        if let Some(record) = self.past.find(id) {
-            return Ok(record_view(record));
+        if let Some(record) = remembered() {
+            return Ok(self.ended_view(record));
         }
         let waiting = self.going.iter().flat_map(|(job, going)| going.waiting.iter().map(move |ticket| (job, ticket)));
         match waiting.into_iter().find(|(_, ticket)| ticket.run == id) {
-            Some((job, ticket)) => Ok(blank(id, job, ticket.slot, "waiting")),
+            Some((job, ticket)) => Ok(blank(ticket, job, "waiting")),
             None => Err(no_such_run(id)),
         }
     }
@@ -102,9 +121,33 @@ impl State {
         self.files.values().cloned().collect()
     }
 
+    /// The next slot of a job that may run.
+    pub fn next_of(&self, name: &JobName) -> Option<Timestamp> {
+        self.jobs.get(name)?.next.filter(|_| self.pauses.get(name).is_none())
+    }
+
+    /// The runs of a job that go on.
+    pub fn runs_of(&self, name: &JobName) -> Vec<RunView> {
+        let runs = self.going.get(name).into_iter().flat_map(|going| &going.runs);
+        runs.filter_map(|id| self.runs.get(id)).map(run_view).collect()
+    }
+
     /// The definition of a job.
     pub fn definition(&self, name: &JobName) -> Option<Arc<Job>> {
         self.jobs.get(name).map(|entry| entry.job.clone())
+    }
+
+    /// An ended attempt. What it says of the run is that of the last one.
+    fn ended_view(&self, record: &Record) -> RunView {
+        let Ticket { of, attempt, .. } = record.ticket;
+        let retry = self.retries.get(&of).filter(|retry| retry.ticket.attempt == attempt + 1);
+        let going = self.runs.values().find(|run| run.ticket.of == of).map(|run| run.ticket.attempt);
+        let attempts = going.or_else(|| self.past.last_of(of).map(|last| last.ticket.attempt)).unwrap_or(attempt);
+        let view = RunView { attempts, ..record_view(record) };
+        match retry {
+            Some(retry) => RunView { state: "retrying".into(), next_attempt: Some(retry.at), ..view },
+            None => view,
+        }
     }
 
     fn job_view(&self, name: &JobName, entry: &Entry) -> JobView {
@@ -118,7 +161,8 @@ impl State {
             enable: job.enable,
             broken: entry.broken,
             schedule: job.schedule.as_ref().map(|schedule| schedule.text().to_owned()),
-            dialect: job.schedule.as_ref().map(|schedule| schedule.dialect().to_string()),
+            dialect: job.schedule.as_ref().and_then(|schedule| schedule.dialect()).map(|dialect| dialect.to_string()),
+            dst: job.schedule.as_ref().and_then(|schedule| schedule.dst()),
             timezone: job.schedule.as_ref().map(|schedule| schedule.zone().iana_name().unwrap_or("local").to_owned()),
             next: match &pause {
                 Some(pause) => pause.until.and_then(|until| self.jobs.following(name, until, &self.watched)),
@@ -132,7 +176,8 @@ impl State {
             user: job.user.clone().unwrap_or_else(|| self.setting.jobs_user.clone()),
             on_overlap: job.on_overlap,
             running: running.unwrap_or_default(),
-            last: entry.past.last.as_deref().map(record_view),
+            retrying: self.retries_of(name).iter().filter_map(|of| self.show_run(*of).ok()).collect(),
+            last: entry.past.last.as_deref().map(|record| self.ended_view(record)),
             verdicts: entry.past.verdicts().map(|(slot, fate)| verdict_view(*slot, *fate)).collect(),
             labels: job.labels.clone(),
             log: match job.log.unwrap_or(self.setting.log) {
@@ -177,7 +222,7 @@ fn run_view(run: &Run) -> RunView {
         ended: ended.map(|ended| ended.at),
         output_bytes: bytes(volume),
         output_dropped: volume.dropped,
-        ..blank(run.ticket.run, &run.job, run.ticket.slot, run.word())
+        ..blank(&run.ticket, &run.job, run.word())
     }
 }
 
@@ -192,7 +237,7 @@ fn record_view(record: &Record) -> RunView {
         output_bytes: bytes(record.volume),
         output_dropped: record.volume.dropped,
         left_behind: record.left,
-        ..blank(record.ticket.run, &record.job, record.ticket.slot, "over")
+        ..blank(&record.ticket, &record.job, "over")
     }
 }
 
@@ -200,12 +245,17 @@ fn bytes(volume: Volume) -> BTreeMap<Stream, u64> {
     [Stream::Stdout, Stream::Stderr].into_iter().zip(volume.received).collect()
 }
 
-fn blank(id: RunId, job: &JobName, slot: Option<Timestamp>, state: &str) -> RunView {
+fn blank(ticket: &Ticket, job: &JobName, state: &str) -> RunView {
     RunView {
-        run: id.to_string(),
+        run: ticket.of.to_string(),
+        attempt: ticket.attempt,
+        attempts: ticket.attempt,
         job: job.clone(),
-        slot,
+        slot: ticket.slot,
+        trigger: ticket.trigger.word().into(),
+        by: ticket.by.clone(),
         state: state.into(),
+        next_attempt: None,
         pid: None,
         started: None,
         ended: None,

@@ -15,6 +15,7 @@ use super::life::Kept;
 use super::mark::{Terms, Ticket, Trigger, Why};
 use super::past::{Fate, Rule};
 use super::pause::Span;
+use super::retry::Dropped;
 use super::{Fact, Marking, State};
 use crate::conf::Change;
 use crate::job::{JobName, OnOverlap};
@@ -94,6 +95,7 @@ impl State {
                     self.jobs.arm(armed, first, &self.watched, now);
                     if !enable {
                         self.drop_waiting(&name, Fate::Skipped(Rule::Retired), now);
+                        self.drop_retries(&name, Dropped::Retired, now);
                     }
                     self.pauses.set_gone(&name, None);
                     if self.pauses.get(&name).is_none() {
@@ -106,6 +108,7 @@ impl State {
                 Change::Retired(name) => {
                     if self.jobs.retire(&name, now).is_some() {
                         self.drop_waiting(&name, Fate::Skipped(Rule::Retired), now);
+                        self.drop_retries(&name, Dropped::Retired, now);
                         self.orphan(&name, now);
                         self.tell(Fact::Retired(name));
                     }
@@ -117,6 +120,7 @@ impl State {
             self.marking = Marking::Due;
             self.jobs.leave_numbers(BUILT_INS);
             self.pauses.number(|| self.jobs.next_number());
+            self.settle_retries(now);
             self.start_waiting_strays(now);
             self.boot(now);
             self.note_made();
@@ -233,6 +237,8 @@ impl State {
     /// Starts what the overlap rule has let in, or has it wait for the runs that go on.
     pub(super) fn enter(&mut self, job: &std::sync::Arc<crate::job::Job>, ticket: Ticket, going: usize, now: Now) {
         match job.on_overlap {
+            // A slot that is made up for takes the place of none.
+            _ if ticket.trigger == Trigger::CatchUp && self.retry_waits(&job.name) => self.wait(&job.name, ticket, now),
             OnOverlap::Queue | OnOverlap::Replace if going > 0 => {
                 if ticket.slot.is_none() {
                     self.expect(&ticket, &job.name, &Terms::of(job));
@@ -248,7 +254,7 @@ impl State {
 
     /// No more runs may go on.
     pub(super) fn full(&self) -> bool {
-        self.runs.len() + self.forgets.len() >= RUNS_MAX
+        self.runs.len() + self.forgets.len() + self.retries.len() >= RUNS_MAX
     }
 
     /// A fresh run id.
@@ -263,17 +269,16 @@ impl State {
 
     /// Has a ticket wait until the job's runs are over. The contexts of those runs remember it, and the newest wins.
     fn wait(&mut self, name: &JobName, ticket: Ticket, now: Now) {
-        if let Some(going) = self.going.get_mut(name) {
-            let gives_way = going.waiting.back().is_some_and(|older| older.trigger != Trigger::CatchUp);
-            let older = if gives_way { going.waiting.pop_back() } else { None };
-            if ticket.slot.is_some() && going.runs.iter().any(|run| self.preparing.contains(run)) {
-                going.mark_at.get_or_insert(self.stood);
-            }
-            going.waiting.push_back(ticket);
-            self.carry(name);
-            if let Some(older) = older {
-                self.give_up(name, older, Fate::Superseded, now);
-            }
+        let going = self.going.entry(name.clone()).or_default();
+        let newest = going.waiting.back().filter(|older| older.trigger != Trigger::CatchUp);
+        let older = newest.is_some().then(|| going.waiting.pop_back()).flatten();
+        if ticket.slot.is_some() && going.runs.iter().any(|run| self.preparing.contains(run)) {
+            going.mark_at.get_or_insert(self.stood);
+        }
+        going.waiting.push_back(ticket);
+        self.carry(name);
+        if let Some(older) = older {
+            self.give_up(name, older, Fate::Superseded, now);
         }
     }
 

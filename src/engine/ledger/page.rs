@@ -5,7 +5,7 @@
 //! mark open|stopping|closed LAST-RUN SEEN
 //! stretch NUMBER FROM TO
 //! doubt FROM TO
-//! run ATTEMPT RUN SINCE SLOT|- TRIGGER JOB
+//! run|over ATTEMPT RUN SINCE SLOT|- TRIGGER JOB
 //! owed SLOT JOB
 //! made FROM TO JOB
 //! end
@@ -19,7 +19,7 @@ use std::fmt::Write;
 
 use jiff::Timestamp;
 
-use crate::engine::core::{Span, Stretch, Trigger};
+use crate::engine::core::{Span, Stretch, Ticket, Trigger};
 use crate::job::JobName;
 use crate::wire::{MAX_RUNS, RunId};
 
@@ -44,6 +44,16 @@ pub struct Entry {
     pub trigger: Trigger,
     /// When its program was started, or was about to be.
     pub since: Timestamp,
+    /// It is over, and people know how it ended.
+    pub over: bool,
+}
+
+impl Entry {
+    /// That of a ticket which is carried out since then.
+    pub fn of(job: &JobName, ticket: &Ticket, since: Timestamp) -> Self {
+        let Ticket { run, of, slot, trigger, .. } = *ticket;
+        Self { run, of, job: job.clone(), slot, trigger, since, over: false }
+    }
 }
 
 /// What the ledger is told.
@@ -53,6 +63,8 @@ pub enum Word {
     Enter(Entry),
     /// The same of one that is to start only once it is on the disk.
     Claim(Entry),
+    /// It is over, and stands for its slot until the mark does.
+    Over(RunId),
     /// It is over, and the mark has its slot.
     Strike(RunId),
     /// Slots are decided up to the end of the last of these stretches.
@@ -111,12 +123,24 @@ pub struct Left {
     pub doubts: Vec<Span>,
     /// The last run id that was given.
     pub last_run: RunId,
-    /// Runs that went on, as they stand in the file.
+    /// Runs that went on, as they stand in the file, and those that stood for their slots.
     pub runs: Vec<Entry>,
     /// Slots that are to be decided anew.
     pub owed: BTreeMap<JobName, BTreeSet<Timestamp>>,
     /// Slots that were made up for outside of watched time.
     pub made: BTreeMap<JobName, Vec<Span>>,
+}
+
+impl Left {
+    /// The runs that were lost with the daemon before: of each the last attempt.
+    pub fn lost(&self) -> Vec<Entry> {
+        let mut lost: BTreeMap<RunId, &Entry> = BTreeMap::new();
+        for entry in self.runs.iter().filter(|entry| !self.own && !entry.over) {
+            let last = lost.entry(entry.of).or_insert(entry);
+            *last = if entry.run > last.run { entry } else { *last };
+        }
+        lost.into_values().cloned().collect()
+    }
 }
 
 /// The state of the ledger.
@@ -136,6 +160,11 @@ impl Page {
     pub fn hear(&mut self, word: Word) {
         match word {
             Word::Enter(entry) | Word::Claim(entry) => drop(self.runs.insert(entry.run, entry)),
+            Word::Over(run) => {
+                if let Some(entry) = self.runs.get_mut(&run) {
+                    entry.over = true;
+                }
+            }
             Word::Strike(run) => drop(self.runs.remove(&run)),
             Word::Mark { stretches, doubts, last_run } => {
                 (self.stretches, self.doubts, self.last_run) = (stretches, doubts, last_run);
@@ -158,9 +187,10 @@ impl Page {
             let _ = writeln!(text, "doubt {since} {until}");
         }
         // A name may hold blanks, so it comes last; a String takes everything.
-        for Entry { run, of, job, slot, trigger, since } in self.runs.values() {
+        for Entry { run, of, job, slot, trigger, since, over } in self.runs.values() {
+            let kind = if *over { "over" } else { "run" };
             let slot = slot.map_or_else(|| "-".to_owned(), |slot| slot.to_string());
-            let _ = writeln!(text, "run {run} {of} {since} {slot} {} {job}", trigger.word());
+            let _ = writeln!(text, "{kind} {run} {of} {since} {slot} {} {job}", trigger.word());
         }
         for (job, slot) in self.owed.iter().flat_map(|(job, slots)| slots.iter().map(move |slot| (job, slot))) {
             let _ = writeln!(text, "owed {slot} {job}");
@@ -187,7 +217,7 @@ pub fn read(text: &str, head: &str) -> Option<Left> {
     for line in rest.lines() {
         match theirs {
             Some(_) => read_line(&mut left, line),
-            None => read_run(&mut left, line, true),
+            None => read_run(&mut left, line, Kind::Old),
         };
     }
     let theirs = theirs.unwrap_or(first);
@@ -205,7 +235,8 @@ pub fn read(text: &str, head: &str) -> Option<Left> {
 fn read_line(left: &mut Left, line: &str) -> Option<()> {
     let (kind, rest) = line.split_once(' ')?;
     match kind {
-        "run" => return read_run(left, rest, false),
+        "run" => return read_run(left, rest, Kind::Going),
+        "over" => return read_run(left, rest, Kind::Over),
         "mark" => {
             let mut words = rest.splitn(3, ' ');
             let word = words.next()?;
@@ -240,7 +271,17 @@ fn read_line(left: &mut Left, line: &str) -> Option<()> {
     Some(())
 }
 
-fn read_run(left: &mut Left, line: &str, old: bool) -> Option<()> {
+/// What a line of a run says.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Going,
+    Over,
+    /// As the first version wrote it: it goes on.
+    Old,
+}
+
+fn read_run(left: &mut Left, line: &str, kind: Kind) -> Option<()> {
+    let old = kind == Kind::Old;
     let mut words = line.splitn(if old { 4 } else { 6 }, ' ');
     let run = RunId::parse(words.next()?)?;
     let of = if old { run } else { RunId::parse(words.next()?)? };
@@ -256,7 +297,7 @@ fn read_run(left: &mut Left, line: &str, old: bool) -> Option<()> {
     };
     let job = JobName::parse(words.next()?).ok()?;
     if left.runs.len() < MAX_RUNS {
-        left.runs.push(Entry { run, of, job, slot, trigger, since });
+        left.runs.push(Entry { run, of, job, slot, trigger, since, over: kind == Kind::Over });
     }
     Some(())
 }

@@ -24,7 +24,7 @@ fn entry(run: u64, job: &str) -> Entry {
     let since = time("02:30:00.125");
     let slot = run.is_multiple_of(2).then_some(since);
     let trigger = if slot.is_some() { Trigger::Schedule } else { Trigger::Request };
-    Entry { run: RunId(run), of: RunId(run), job: name(job), slot, trigger, since }
+    Entry { run: RunId(run), of: RunId(run), job: name(job), slot, trigger, since, over: false }
 }
 
 fn span(since: &str, until: &str) -> Span {

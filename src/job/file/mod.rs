@@ -13,13 +13,14 @@ pub use words::{user_name, variable_name};
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::keys::{KEYS, MAX_ARGS, MAX_CODES};
-use super::{Finding, Job, JobName, OnOverlap, Program, Severity};
+use super::{Finding, Job, JobName, OnOverlap, Program, Severity, WhenDone};
 use crate::conf::yaml::{self, Fields, Kind, Node, Reader};
 
 /// Most bytes of all arguments together.
@@ -118,6 +119,7 @@ fn of_fields(
     schedules: &mut Schedules,
 ) -> Option<Job> {
     let name = name(r, fields, root);
+    let notify = crate::alarm::read::notify(r, fields.get("notify"), name.as_ref().map_or("", JobName::as_str));
     let program = program(r, fields, root);
     let seed = name.as_ref().map_or("", JobName::as_str);
     let schedule = schedules.of_fields(r, fields, zone, now, seed);
@@ -133,6 +135,7 @@ fn of_fields(
         catch_up: policy::catch_up(r, fields),
         retries: policy::retries(r, fields.get("retries")),
         after,
+        when_done: when_done(r, fields),
         on_overlap: on_overlap(r, fields),
         timeout: r.read(fields.get("timeout"), words::timeout),
         stop_signal: r.read(fields.get("stop_signal"), words::signal).unwrap_or(libc::SIGTERM),
@@ -149,6 +152,7 @@ fn of_fields(
         no_new_privs: r.truth(fields.get("no_new_privs")).unwrap_or(false),
         log: r.read(fields.get("log"), crate::conf::log_target),
         labels: labels(r, fields),
+        notify: notify.map(Arc::new),
     };
     Some(job)
 }
@@ -205,6 +209,15 @@ fn program(r: &mut Reader<'_>, fields: &Fields<'_>, root: &Node) -> Option<Progr
         None => Vec::new(),
     };
     Some(Program::Exec { command: name?, args: list })
+}
+
+/// Of a job that runs once.
+fn when_done(r: &mut Reader<'_>, fields: &Fields<'_>) -> WhenDone {
+    let field = fields.get("when_done");
+    if let (Some(unused), None) = (field, fields.get("at")) {
+        r.tell(Finding::warning("no-effect", r.file(), "'when_done' says nothing without an 'at'"), unused.key_id);
+    }
+    r.read(field, words::when_done).unwrap_or_default()
 }
 
 /// `on_overlap`, or mysql-crond's `overlap`.

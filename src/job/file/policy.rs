@@ -12,6 +12,8 @@ use crate::job::{After, AfterEnd, CatchUp, CatchUpRule, Finding, JobName, Retrie
 
 /// Most jobs that one job follows.
 pub const MAX_AFTER: usize = 16;
+/// Attempts after the first where the map does not say how many.
+const DEFAULT_MAX: u32 = 3;
 /// Longest window and delay.
 const MAX_TIME: Duration = Duration::from_secs(366 * 86_400);
 
@@ -49,14 +51,9 @@ pub(super) fn retries(r: &mut Reader<'_>, field: Option<Field<'_>>) -> Option<Bo
         return (max > 0).then(|| Box::new(Retries::of(max)));
     }
     let fields = r.fields("'retries'", field.node, below(KEYS, "retries"));
-    let fallback = Retries::of(1);
-    let max = r.read(fields.get("max"), |text| number(text, 0, MAX_RETRIES));
-    if fields.get("max").is_none() {
-        let finding = Finding::error("missing-max", r.file(), "'retries' does not say how many: 'max'");
-        r.tell(finding.hint("write retries: {max: 3}"), field.key_id);
-    }
+    let fallback = Retries::of(DEFAULT_MAX);
     let read = Retries {
-        max: max?,
+        max: r.read(fields.get("max"), |text| number(text, 0, MAX_RETRIES)).unwrap_or(fallback.max),
         delay: r.read(fields.get("delay"), bounded).unwrap_or(fallback.delay),
         backoff: r.read(fields.get("backoff"), backoff).unwrap_or(fallback.backoff),
         max_delay: r.read(fields.get("max_delay"), bounded).unwrap_or(fallback.max_delay),

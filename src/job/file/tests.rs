@@ -1,5 +1,5 @@
 use super::*;
-use crate::job::Severity;
+use crate::job::{Retries, RetryOn, Severity};
 
 fn read(text: &str) -> Result<(Job, Vec<Finding>), Vec<Finding>> {
     read_job("backup.yaml", text.as_bytes(), &TimeZone::UTC, Timestamp::UNIX_EPOCH)
@@ -154,6 +154,80 @@ fn warnings_do_not_disarm() {
 }
 
 #[test]
+fn i116_what_clocks_will_do_is_a_note() {
+    let (job, findings) = read("command: /x\nschedule: '30 2 * * *'\ntimezone: Europe/Berlin\n").unwrap();
+    assert_eq!(job.schedule.as_ref().unwrap().dst(), None);
+    assert_eq!(findings.len(), 0, "in 1970 there was no summer time");
+    let now: Timestamp = "2026-11-20T12:00:00Z".parse().unwrap();
+    let mut schedules = Schedules::default();
+    let mut findings = |text: &str, now| {
+        let zone = TimeZone::get("Europe/Berlin").unwrap();
+        read_job_with("backup.yaml", text.as_bytes(), Severity::Error, &zone, now, &mut schedules).unwrap().1
+    };
+    for _ in 0..2 {
+        let told = findings("command: /x\nschedule: '30 2 * * *'\n", now);
+        assert_eq!((told.len(), told[0].code, told[0].severity), (1, "dst", Severity::Note), "{told:?}");
+        assert!(told[0].message.starts_with("02:30 does not exist on 2027-03-28 in Europe/Berlin"), "{told:?}");
+        assert!(told[0].hint.as_ref().unwrap().contains("'dst: once'"), "{told:?}");
+        assert_eq!(told[0].place.as_ref().map(|at| (at.line, at.column)), Some((2, 11)));
+    }
+    // The same text years later: other dates.
+    let later: Timestamp = "2028-11-20T12:00:00Z".parse().unwrap();
+    assert!(findings("command: /x\nschedule: '30 2 * * *'\n", later)[0].message.contains("2029-03-25"));
+    for rule in ["skip", "once", "both"] {
+        assert_eq!(findings(&format!("command: /x\nschedule: '30 2 * * *'\ndst: {rule}\n"), now), []);
+    }
+    assert_eq!(findings("command: /x\nschedule: '30 4 * * *'\n", now), []);
+    assert_eq!(findings("command: /x\nat: 2027-03-28 02:30\n", now)[0].code, "dst");
+}
+
+#[test]
+fn the_rule_for_changes_of_the_clock() {
+    let rule = |text: &str| good(&format!("command: /x\n{text}\n")).schedule.unwrap().dst();
+    assert_eq!(rule("schedule: '30 2 * * *'\ndst: once"), Some(crate::schedule::Dst::Once));
+    // Equal texts with different rules are different schedules.
+    let mut schedules = Schedules::default();
+    for word in ["skip", "both", "skip"] {
+        let text = format!("command: /x\nschedule: '30 2 * * *'\ndst: {word}\n");
+        let zone = TimeZone::UTC;
+        let read =
+            read_job_with("a.yaml", text.as_bytes(), Severity::Error, &zone, Timestamp::UNIX_EPOCH, &mut schedules);
+        assert_eq!(read.unwrap().0.schedule.unwrap().dst().unwrap().name(), word);
+    }
+    assert_eq!(codes("command: /x\nschedule: '30 2 * * *'\ndst: twice\n"), ["bad-value@3:6"]);
+    for (rest, code) in [
+        ("schedule: '@every 1h'\ndst: once\n", "no-effect@3:1"),
+        ("dialect: vixie\ndst: once\nschedule: '@reboot'\n", "no-effect@3:1"),
+        ("at: 2026-12-01T02:30Z\ndst: once\n", "no-effect@3:1"),
+        ("dst: once\n", "no-effect@2:1"),
+    ] {
+        assert_eq!(codes(&format!("command: /x\n{rest}")), [code], "{rest}");
+    }
+}
+
+#[test]
+fn a_time_that_comes_once() {
+    let job = good("command: /x\nat: 2026-12-01T02:30\ntimezone: Asia/Tokyo\nwhen_done: remove\n");
+    let schedule = job.schedule.unwrap();
+    assert!(schedule.is_once() && job.when_done == WhenDone::Remove);
+    let slot: Timestamp = "2026-11-30T17:30:00Z".parse().unwrap();
+    assert_eq!(schedule.next(Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH), Some(slot));
+    for written in ["2026-12-01 02:30", "'2026-12-01 02:30:00'", "2026-12-01T02:30:00Z", "\"2026-12-01T03:30+01:00\""] {
+        let job = good(&format!("command: /x\nat: {written}\n"));
+        assert_eq!(job.when_done, WhenDone::Keep);
+        let next = job.schedule.unwrap().next(Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH);
+        assert_eq!(next, Some("2026-12-01T02:30:00Z".parse().unwrap()), "{written}");
+    }
+    assert_eq!(codes("command: /x\nschedule: '@daily'\nat: 2026-12-01T02:30\n"), ["conflict@3:1"]);
+    assert_eq!(codes("command: /x\nat: 2026-12-01\n"), ["bad-schedule@2:5"]);
+    assert_eq!(codes("command: /x\nat: 1969-12-01T02:30\n"), ["at-passed@2:5"]);
+    assert_eq!(codes("command: /x\nat: 1970-01-01T00:00\n"), ["at-passed@2:5"]);
+    assert_eq!(codes("command: /x\ndialect: vixie\nat: 2026-12-01T02:30\n"), ["no-effect@2:1"]);
+    assert_eq!(codes("command: /x\nschedule: '@daily'\nwhen_done: remove\n"), ["no-effect@3:1"]);
+    assert_eq!(codes("command: /x\nat: 2026-12-01T02:30\nwhen_done: burn\n"), ["bad-value@3:12"]);
+}
+
+#[test]
 fn b33_caps() {
     let many = format!("command: /x\nargs: [{}]\n", "a,".repeat(2000));
     assert_eq!(codes(&many), ["too-large@2:7"]);
@@ -220,4 +294,49 @@ fn b33_any_bytes_are_read_without_a_panic() {
             }
         }
     });
+}
+
+#[test]
+fn d72_retries_as_a_number_or_a_map() {
+    let retries = |text: &str| good(&format!("command: /x\nretries: {text}\n")).retries.map(|retries| *retries);
+    assert_eq!(good("command: /x\n").retries, None);
+    assert_eq!(retries("0"), None);
+    assert_eq!(retries("{max: 0, delay: 1m}"), None);
+    assert_eq!(retries("3"), Some(Retries::of(3)));
+    assert_eq!(retries("{max: 100}"), Some(Retries::of(100)));
+    let all = retries("{max: 2, delay: 1m, backoff: 1.5, max_delay: 30m, on: [timeout, 75, 0]}").unwrap();
+    assert_eq!(
+        (all.max, all.delay, all.backoff, all.max_delay),
+        (2, Duration::from_secs(60), 150, Duration::from_secs(1800))
+    );
+    let on = RetryOn { failure: false, timeout: true, could_not_start: false, codes: vec![75, 0] };
+    assert_eq!(all.on, on);
+    let one = |on: &str| retries(&format!("{{max: 1, on: {on}}}")).unwrap().on;
+    let nothing = || RetryOn { failure: false, timeout: false, could_not_start: false, codes: vec![] };
+    assert_eq!(one("failure"), RetryOn { failure: true, ..nothing() });
+    assert_eq!(one("could-not-start"), RetryOn { could_not_start: true, ..nothing() });
+    assert_eq!(one("255"), RetryOn { codes: vec![255], ..nothing() });
+    assert_eq!(retries("{max: 1, backoff: 1}").unwrap().backoff, 100);
+    assert_eq!(retries("{max: 1, backoff: 100}").unwrap().backoff, 10_000);
+    assert_eq!(retries("{max: 1, delay: 0s}").unwrap().delay_after(9), Duration::ZERO);
+}
+
+#[test]
+fn what_retries_are_not() {
+    for (text, at) in [
+        ("101", "bad-value@2:10"),
+        ("-1", "bad-value@2:10"),
+        ("often", "bad-value@2:10"),
+        ("{max: 101}", "bad-value@2:16"),
+        ("{max: 1, delay: soon}", "bad-value@2:26"),
+        ("{max: 1, max_delay: 367d}", "bad-value@2:30"),
+        ("{max: 1, backoff: 0.5}", "bad-value@2:28"),
+        ("{max: 1, backoff: 101}", "bad-value@2:28"),
+        ("{max: 1, on: 256}", "bad-value@2:23"),
+        ("{max: 1, on: [failure, success]}", "bad-value@2:23"),
+        ("{max: 1, on: [-1]}", "bad-value@2:23"),
+    ] {
+        assert_eq!(codes(&format!("command: /x\nretries: {text}\n")), [at], "{text}");
+    }
+    assert_eq!(codes("command: /x\nretries: {max: 1, often: 2}\n").len(), 1, "an unknown key");
 }

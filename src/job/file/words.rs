@@ -11,7 +11,7 @@ use crate::conf::units::{duration, size};
 use crate::conf::yaml::key::below;
 use crate::conf::yaml::{Field, Reader};
 use crate::job::keys::KEYS;
-use crate::job::{Limits, OnOverlap};
+use crate::job::{Limits, OnOverlap, WhenDone};
 
 /// Longest `timeout` and `kill_after`.
 const MAX_TIME: Duration = Duration::from_secs(366 * 86_400);
@@ -90,6 +90,14 @@ pub(super) fn command(text: &str) -> Result<String, String> {
 
 pub(super) fn script(text: &str) -> Result<String, String> {
     if text.trim().is_empty() { Err("it is empty".to_owned()) } else { Ok(text.to_owned()) }
+}
+
+pub(super) fn when_done(text: &str) -> Result<WhenDone, String> {
+    match text {
+        "keep" => Ok(WhenDone::Keep),
+        "remove" => Ok(WhenDone::Remove),
+        _ => Err("one of keep, remove".to_owned()),
+    }
 }
 
 pub(super) fn on_overlap(text: &str) -> Result<OnOverlap, String> {

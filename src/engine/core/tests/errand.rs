@@ -7,7 +7,13 @@ const FAILED: Exit = Exit::Code(1);
 const TERM: Exit = Exit::Signal { signal: 15, core: false };
 
 fn errand(urgent: bool) -> Errand {
-    Errand { argv: vec!["/bin/beat".into(), "secret".into()], timeout: Duration::from_secs(10), urgent }
+    Errand {
+        argv: vec!["/bin/beat".into(), "secret".into()],
+        environment: vec![],
+        set_uid: false,
+        timeout: Duration::from_secs(10),
+        urgent,
+    }
 }
 
 impl World {

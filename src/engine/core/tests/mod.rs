@@ -3,9 +3,11 @@
 mod catchup;
 mod death;
 mod errand;
+mod gauge;
 mod model;
 mod overlap;
 mod pause;
+mod retry;
 mod stop;
 mod time;
 
@@ -50,6 +52,7 @@ pub fn job(text: &str, schedule: &str, on_overlap: OnOverlap) -> Job {
         catch_up: crate::job::CatchUp::NONE,
         retries: None,
         after: None,
+        when_done: crate::job::WhenDone::Keep,
         on_overlap,
         timeout: None,
         stop_signal: 15,
@@ -64,6 +67,7 @@ pub fn job(text: &str, schedule: &str, on_overlap: OnOverlap) -> Job {
         limits: Limits::default(),
         no_new_privs: true,
         log: None,
+        notify: None,
         labels: BTreeMap::new(),
     }
 }
@@ -83,6 +87,8 @@ pub struct Warden {
     pub mark: Option<Vec<u8>>,
     /// Every slot for which it started something.
     pub started: Vec<(JobName, Timestamp)>,
+    /// Every attempt that it started: run, number.
+    pub attempts: BTreeSet<(RunId, u32)>,
     pub signals: Vec<(RunId, i32, Reach)>,
     pub drained: usize,
 }
@@ -278,7 +284,9 @@ impl World {
                 assert_eq!(context.is_none(), is_errand(&start.context), "a readable context");
                 let known = Known { context: start.context, state: AdoptState::Starting, drained: false };
                 assert!(self.warden.runs.insert(start.run, known).is_none(), "run id in use");
-                if let Some((job, Some(slot))) = context.map(|context| (context.job, context.ticket.slot)) {
+                let Some(Context { job, ticket, .. }) = context else { return };
+                assert!(self.warden.attempts.insert((ticket.of, ticket.attempt)), "{ticket:?} was started twice");
+                if let Some(slot) = ticket.slot.filter(|_| ticket.attempt == 1) {
                     self.warden.started.push((job, slot));
                 }
             }
@@ -426,7 +434,7 @@ impl World {
         self.page = Page::default();
         let setting = setting(self.generation, self.warden.mark.clone(), self.boot, self.started_at);
         let left = ledger::read(&self.disk, &self.head()).unwrap_or_default();
-        let lost = if left.own { Vec::new() } else { left.runs.clone() };
+        let lost = left.lost();
         self.state = State::new(Setting { pauses: self.kept.clone(), left, ..setting }, self.now);
         for (run, known) in self.warden.runs.clone() {
             let adopt = Adopt { run, context: known.context, state: known.state, spools: vec![] };

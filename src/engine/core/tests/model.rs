@@ -109,8 +109,9 @@ fn moves(may: May) -> impl Strategy<Value = Vec<Move>> {
 fn definition(n: usize) -> Job {
     let (name, schedule, on_overlap, rule) = JOBS[n % JOBS.len()];
     let environment_file = name.ends_with("file").then(|| "/etc/env".into());
-    let job = catching_up(name, schedule, on_overlap, rule, MOST);
-    Job { environment_file, timeout: Some(Duration::from_secs(50)), ..job }
+    let retries = crate::job::Retries { delay: Duration::from_secs(15), ..crate::job::Retries::of(2) };
+    let (timeout, retries) = (Some(Duration::from_secs(50)), Some(Box::new(retries)));
+    Job { environment_file, timeout, retries, ..catching_up(name, schedule, on_overlap, rule, MOST) }
 }
 
 fn world() -> World {
@@ -173,7 +174,13 @@ fn play(world: &mut World, a_move: Move) {
         }
         Move::Order(n) => {
             let timeout = Duration::from_secs(10);
-            let errand = Errand { argv: vec!["/bin/beat".into()], timeout, urgent: n % 3 == 0 };
+            let errand = Errand {
+                argv: vec!["/bin/beat".into()],
+                environment: vec![],
+                set_uid: false,
+                timeout,
+                urgent: n % 3 == 0,
+            };
             let _ = world.state.order(errand, world.now);
             world.step(Event::Wake);
         }
