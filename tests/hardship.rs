@@ -42,7 +42,7 @@ fn a8_a9_a_daemon_that_was_stopped_runs_no_slot_twice_and_leaves_none_without_a_
     slots.sort();
     assert!(slots.windows(2).all(|pair| pair[0] < pair[1]), "a slot was run twice: {slots:?}");
     let verdicts = daemon.json(&["show", "tick"])["verdicts"].clone();
-    let missed = |row: &&serde_json::Value| row["verdict"] == "missed" && row["why"] == "unwatched";
+    let missed = |row: &&serde_json::Value| row["verdict"] == "missed" && row["why"] == "stopped";
     assert_eq!(verdicts.as_array().unwrap().iter().filter(missed).count(), 1, "one row tells of all: {verdicts:#}");
     let told: u64 = verdicts.as_array().unwrap().iter().map(|row| row["count"].as_u64().unwrap_or(1)).sum();
     let at = |row: &serde_json::Value| row["slot"].as_str().unwrap().parse::<Timestamp>().unwrap();

@@ -31,7 +31,7 @@ fn reading_verbs_speak_text_and_json() {
         ),
         (&["list"], &["JOB", "exit 3, ", "in 4 min", "armed, broken", "running", "on demand", "disabled", "0 3 * * *"]),
         (&["list"], &["broken.yaml:2:1: error[unknown-key]: there is no key 'shedule'", "hint: did you mean"]),
-        (&["show", "backup"], &["/usr/bin/backup '--all data'", "vixie, Europe/Berlin", "missed (unwatched), 3 slots"]),
+        (&["show", "backup"], &["/usr/bin/backup '--all data'", "vixie, Europe/Berlin", "missed (down), 3 slots"]),
         (&["show", "by hand @*"], &["on demand"]),
         (&["show", "broken"], &["last good definition", "error[unknown-key]"]),
         (&["version"], &["rota  0.1.0", "rotad 0.1.0"]),

@@ -95,8 +95,7 @@ fn runs_are_in_the_history_and_are_shown_after_a_restart() {
 /// Another daemon in the directory of one that is stopped.
 fn restarted(mut daemon: Daemon) -> Daemon {
     daemon.stop();
-    let daemon = daemon.again();
-    daemon.ready();
+    daemon.again();
     open(&daemon);
     daemon
 }
@@ -172,8 +171,7 @@ fn f84_what_was_noted_is_there_after_engine_and_warden_are_killed() {
     Daemon::signal(daemon.pid(), Signal::SIGKILL);
     let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(engine), Signal::SIGKILL);
     daemon.wait();
-    let daemon = daemon.again();
-    daemon.ready();
+    daemon.again();
     open(&daemon);
     let lost = run_of(&daemon, "long", 1);
     assert_eq!((&lost["run"], &lost["outcome"]), (&run.as_str().into(), &"lost".into()));
@@ -187,8 +185,7 @@ fn f85_a_history_that_is_no_database_is_put_aside_and_jobs_run() {
     daemon.stop();
     // In place, so that it still belongs to the engine's user.
     fs::write(state.join("history.db"), vec![b'x'; 10_000]).unwrap();
-    let daemon = daemon.again();
-    daemon.ready();
+    daemon.again();
     assert_eq!(daemon.run("a").0, Some(0));
     open(&daemon);
     run_of(&daemon, "a", 1);

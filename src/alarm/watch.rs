@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::happening::{Told, What};
 use super::rule::{MAX_RULES, Notify, On};
 use super::rules::{FIRST_AGAIN, LAST_AGAIN, Tally, bit};
-use crate::engine::core::Now;
+use crate::engine::core::{Cause, Now};
 use crate::engine::span_words;
 
 /// Slots that are due and not started, and runs that go on, which are remembered of a job.
@@ -198,7 +198,7 @@ impl Watch {
             What::Missed(slot, count, code) => {
                 self.slots.retain(|known| known.slot > *slot);
                 let many = if *count == 1 { String::new() } else { format!(" {count} times") };
-                let why = if *code == "unwatched" { "nobody watched" } else { code };
+                let why = Cause::parse(code).map_or(*code, Cause::words);
                 self.damped(On::Missed, *count, format!("was missed{many}: {why}"), None, Some(*slot), now)
             }
         }

@@ -169,7 +169,7 @@ impl Engine {
             // Not started yet: until it is, or the newer one in its place, it may be late.
             Fate::Ran(_) | Fate::Superseded => None,
             Fate::Skipped(rule @ (Rule::Overlap | Rule::Limit)) => Some(What::Skipped(slot, rule.code())),
-            Fate::Missed(count) => Some(What::Missed(slot, count, "unwatched")),
+            Fate::Missed(count, cause) => Some(What::Missed(slot, count, cause.code())),
             _ => Some(What::Decided(slot)),
         };
         if let Some(what) = what {

@@ -162,7 +162,7 @@ impl Engine {
 fn word(change: &Change) -> &'static str {
     match change {
         Change::Define(_) | Change::Write { .. } => "defined",
-        Change::Delete(_) => "deleted",
+        Change::Delete(_) | Change::Remove(..) => "deleted",
         Change::Disable(_) => "disabled",
         Change::Resume(_) => "enabled",
         Change::Reschedule(..) => "rescheduled",

@@ -1,7 +1,6 @@
 //! Doing what the core decides, in its order.
 
-use super::core::{Effect, Event, Fact, Label, Ticket};
-use super::ledger::Entry;
+use super::core::{Effect, Event, Fact, Label};
 use super::turn::Engine;
 use super::{Broken, tell};
 use crate::conf::read_environment_file;
@@ -17,7 +16,7 @@ impl Engine {
                 self.send(message)?;
             }
         }
-        let mut facts = Vec::new();
+        let (mut facts, mut words) = (Vec::new(), Vec::new());
         for effect in effects {
             match effect {
                 Effect::Send(_) => {}
@@ -34,6 +33,7 @@ impl Engine {
                         let _ = prepared.send(Event::Environment { run, read });
                     });
                 }
+                Effect::Note(word) => words.push(word),
                 Effect::CloseOutput(run) => self.capture.close(run),
                 Effect::KeepPause(name, pause) => self.keeper.keep(name, pause),
                 Effect::Remove(name, hash) => self.remove(name, hash)?,
@@ -44,35 +44,16 @@ impl Engine {
                 Effect::Tell(fact) => facts.push(*fact),
             }
         }
+        self.ledger.hear(words);
         if !facts.is_empty() {
             facts.iter().for_each(|fact| self.tallies.hear(fact, &self.state));
             self.note(&facts);
-            self.keep(&facts);
             self.record(&facts);
             self.beat_facts(&facts);
             self.alarm_facts(&facts);
             tell::tell(facts, &self.state, self.now().wall);
         }
         Ok(())
-    }
-
-    /// The ledger has what goes on.
-    fn keep(&self, facts: &[Fact]) {
-        for fact in facts {
-            match fact {
-                Fact::Started { job, ticket: Ticket { run, .. }, .. } | Fact::Adopted { job, run } => {
-                    let run = self.state.attempt(*run).map_or(*run, |(of, _)| of);
-                    let view = self.state.show_run(run).ok();
-                    let (slot, since) = view.map_or((None, None), |view| (view.slot, view.started));
-                    let since = since.unwrap_or_else(|| self.now().wall);
-                    self.ledger.enter(Entry { run, job: job.clone(), slot, since });
-                }
-                // A run that waits for its next attempt is lost with the warden, too.
-                Fact::Over(record) if record.next.is_none() => self.ledger.strike(record.ticket.of),
-                Fact::RetryDropped { of, .. } => self.ledger.strike(*of),
-                _ => {}
-            }
-        }
     }
 
     /// A log file of the job's own says, too, how a run ended that did not do what it should.

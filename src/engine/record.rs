@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use jiff::Timestamp;
 
-use super::core::{ClockJump, Fact, Fate, Record, State, Ticket, Trigger};
+use super::core::{Fact, Fate, Record, State, Ticket};
 use super::ledger;
 use super::request::{Pause, PauseKind};
 use super::turn::Engine;
@@ -40,7 +40,7 @@ impl Recorder {
         let mut rows = Vec::new();
         // First: what is decided anew after the clock was set back replaces what is taken back.
         for fact in facts {
-            if let Fact::Clock { jump: ClockJump::Back, to, .. } = fact {
+            if let Fact::Clock { to, .. } = fact {
                 rows.extend(state.names().map(|job| Row::TakeBack { job: job.clone(), after: *to }));
             }
         }
@@ -104,7 +104,7 @@ fn slot_row(job: &JobName, slot: Timestamp, oldest: Timestamp, fate: Fate, by: S
     let (verdict, count) = match fate {
         Fate::Ran(run) => (SlotVerdict::Ran(run), 1),
         Fate::Skipped(rule) => (SlotVerdict::Skipped(rule.code().into()), 1),
-        Fate::Missed(count) => (SlotVerdict::Missed("unwatched".into()), count),
+        Fate::Missed(count, cause) => (SlotVerdict::Missed(cause.code().into()), count),
         Fate::Paused(kind, count) => (SlotVerdict::Skipped(kind.code().into()), count),
         Fate::Superseded => (SlotVerdict::Superseded, 1),
     };
@@ -128,11 +128,13 @@ fn event(fact: &Fact, now: Timestamp) -> Option<Row> {
         Fact::Resumed { job, .. } => noted(FactKind::Resumed, Some(job), "", now),
         Fact::Held(hold) => paused(FactKind::Held, None, hold),
         Fact::Released { .. } => noted(FactKind::Released, None, "", now),
-        Fact::Clock { jump: ClockJump::Back, from, to } => {
+        Fact::Clock { from, to } => {
             let text = format!("the clock went back from {from}");
             FactRow { text, ..noted(FactKind::Clock, None, "back", *to) }
         }
-        Fact::Clock { from, to, .. } => FactRow { until: Some(*to), ..noted(FactKind::Away, None, "unwatched", *from) },
+        Fact::Away { from, to, cause } => {
+            FactRow { until: Some(*to), ..noted(FactKind::Away, None, cause.code(), *from) }
+        }
         _ => return None,
     };
     Some(Row::Fact(row))
@@ -186,12 +188,11 @@ impl Engine {
     /// Runs that ended with an earlier warden.
     pub(super) fn record_cut(&self, cut: &[ledger::Entry]) {
         let now = self.now().wall;
-        for ledger::Entry { run, job, slot, since } in cut {
+        for ledger::Entry { run, of, job, slot, trigger, since, .. } in cut {
             if let Some(slot) = slot {
-                self.history.note(slot_row(job, *slot, *slot, Fate::Ran(*run), String::new(), now));
+                self.history.note(slot_row(job, *slot, *slot, Fate::Ran(*of), String::new(), now));
             }
-            let trigger = if slot.is_some() { Trigger::Schedule } else { Trigger::Request };
-            let ticket = Ticket::first(*run, *slot, trigger, String::new());
+            let ticket = Ticket { of: *of, ..Ticket::first(*run, *slot, *trigger, String::new()) };
             let row = AttemptRow::of(job.clone(), &ticket, 0, Outcome::Lost, now);
             self.history.note(Row::Attempt(Box::new(AttemptRow { started: Some(*since), ..row })));
         }

@@ -4,7 +4,6 @@ use std::os::fd::OwnedFd;
 
 use super::core::Event;
 use super::edits::Reload;
-use super::ledger::Cut;
 use super::turn::Engine;
 use super::{Broken, tell};
 use crate::conf::Update;
@@ -49,7 +48,7 @@ impl Engine {
             self.step(event)?;
         }
         if complete && !std::mem::replace(&mut self.ready, true) {
-            let Cut { runs, rebooted } = std::mem::take(&mut self.cut);
+            let (runs, rebooted) = std::mem::take(&mut self.cut);
             tell::tell_cut(&runs, rebooted, self.now().wall);
             self.record_cut(&runs);
             runs.iter().for_each(|run| self.tallies.lost(&run.job, &self.state));

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::core::{ClockJump, Dropped, Fact, Fate, Record, State, Trigger, Why};
+use super::core::{Dropped, Fact, Fate, Record, State, Trigger, Why};
 use super::ledger::Entry;
 use super::request::{Pause, PauseKind};
 use super::view::{FileView, JobView, Outcome};
@@ -86,6 +86,9 @@ fn tell_one(fact: &Fact, state: &State, now: Timestamp) {
             let (run, attempt) = (ticket.of, ticket.attempt);
             let why = match ticket.slot {
                 _ if attempt > 1 => String::new(),
+                Some(slot) if ticket.trigger == Trigger::CatchUp => {
+                    format!(", makes up for {}", words::clock(slot, now))
+                }
                 Some(slot) if slot.duration_since(now).abs().as_secs() > 1 => {
                     format!(", for {}", words::clock(slot, now))
                 }
@@ -155,13 +158,18 @@ fn tell_one(fact: &Fact, state: &State, now: Timestamp) {
             code = "too-many-ends",
             "jobs wait for others after more than {kept} ends: an engine that takes over now knows of the newest {kept}"
         ),
-        Fact::Clock { jump, from, to } => {
+        Fact::Clock { from, to } => {
             let (from, to) = (words::clock(*from, *to), words::clock(*to, *from));
-            match jump {
-                ClockJump::Back => tracing::warn!(code = "clock", "the clock went back from {from} to {to}"),
-                _ => tracing::warn!(code = "clock", "nobody watched from {from} to {to}"),
-            }
+            tracing::warn!(code = "clock", "the clock went back from {from} to {to}");
         }
+        Fact::Away { from, to, cause } => {
+            let (from, to) = (words::clock(*from, *to), words::clock(*to, *from));
+            tracing::warn!(code = "clock", why = cause.code(), "nobody watched from {from} to {to}: {}", cause.words());
+        }
+        Fact::Unclaimed => tracing::warn!(
+            code = "state",
+            "the ledger of runs is not written in time: runs start without it, and after a crash may be lost without a word"
+        ),
     }
 }
 
@@ -185,11 +193,14 @@ fn tell_verdict(job: &JobName, slot: Timestamp, oldest: Timestamp, fate: Fate, n
         Fate::Skipped(rule) => {
             tracing::warn!(%job, code = "skipped", why = rule.code(), "skipped {job} at {at}: {}", rule.code());
         }
-        Fate::Missed(1) => tracing::warn!(%job, code = "missed", "missed {job} at {at}: nobody watched"),
-        Fate::Missed(count) => {
+        Fate::Missed(1, cause) => {
+            let (why, words) = (cause.code(), cause.words());
+            tracing::warn!(%job, code = "missed", why, "missed {job} at {at}: {words}");
+        }
+        Fate::Missed(count, cause) => {
             let least = if count >= super::core::COUNT_LIMIT { "at least " } else { "" };
-            let oldest = words::clock(oldest, now);
-            tracing::warn!(%job, code = "missed", count, "missed {job} {least}{count} times, {oldest} to {at}");
+            let (oldest, why, words) = (words::clock(oldest, now), cause.code(), cause.words());
+            tracing::warn!(%job, code = "missed", why, count, "missed {job} {least}{count} times, {oldest} to {at}: {words}");
         }
         // One line at the end of the pause says how many.
         Fate::Paused(kind, count) => {
@@ -263,7 +274,7 @@ pub fn note(record: &Record, now: Timestamp) -> String {
 /// Tells of runs that ended with an earlier warden: as many as fit one by one, the rest as a number.
 pub fn tell_cut(cut: &[Entry], rebooted: bool, now: Timestamp) {
     let why = if rebooted { "the machine went down" } else { "the daemon was killed" };
-    for Entry { run, job, since, .. } in cut.iter().take(TOLD) {
+    for Entry { of: run, job, since, .. } in cut.iter().take(TOLD) {
         let since = words::clock(*since, now);
         tracing::error!(%job, %run, code = "lost", "{job} was lost (run {run}, since {since}): {why} while it ran");
     }

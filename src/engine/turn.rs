@@ -19,7 +19,7 @@ use super::edits::{Edits, Reload};
 use super::errands::Listening;
 use super::greet::Greeting;
 use super::keep::{Keeper, Kept};
-use super::ledger::{Cut, Ledger};
+use super::ledger::{self, Ledger};
 use super::opener::{Ask, Asked, WardenOpener};
 use super::outbox::Outbox;
 use super::record::{Pasts, Recorder};
@@ -83,8 +83,8 @@ pub struct Engine {
     early: Vec<Request>,
     boot: Option<Boot>,
     pub(super) ledger: Ledger,
-    /// Runs that ended with an earlier warden, until the first snapshot is whole.
-    pub(super) cut: Cut,
+    /// Runs that ended with an earlier warden, until the first snapshot is whole, and whether the machine went down.
+    pub(super) cut: (Vec<ledger::Entry>, bool),
     /// Runs whose pipes came with their adoption.
     pub(super) piped: BTreeSet<RunId>,
     pub(super) ready: bool,
@@ -148,7 +148,11 @@ impl Engine {
         let (keeper, Kept { pauses, hold }) =
             Keeper::start(&config.state_dir).map_err(started("the keeper of pauses"))?;
         let boot = Boot::new(&config.state_dir);
-        let (ledger, cut) = Ledger::open(&config.state_dir, welcome.started);
+        let claims = prepared.clone();
+        // Nobody receives when the engine ends.
+        let claimed = Box::new(move |runs| drop(claims.send(Event::Claimed(runs))));
+        let (ledger, left) = Ledger::open(&config.state_dir, welcome.started, claimed);
+        let cut = (left.lost(), left.rebooted);
         let setting = Setting {
             started: welcome.started,
             jobs_user: config.jobs_user.clone(),
@@ -157,6 +161,7 @@ impl Engine {
             journal: super::journal::find(),
             boot: boot.is_fresh(),
             mark: welcome.mark,
+            left,
             pauses,
             hold,
         };

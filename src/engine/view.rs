@@ -70,7 +70,9 @@ pub enum Verdict {
         /// The code.
         why: String,
     },
-    /// It passed while nobody watched. `why`: `unwatched`.
+    /// It passed while nobody watched, and its job's `catch_up` makes up for none or for others. `why` is a stable code:
+    /// `down` (the daemon did not run), `off` (the machine did not), `stopped` (the daemon's process was stopped), `clock`
+    /// (the clock was set forward, or the machine was suspended).
     Missed {
         /// The code.
         why: String,

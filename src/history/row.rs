@@ -62,7 +62,7 @@ pub struct SlotRow {
     pub booked: Timestamp,
 }
 
-/// What became of a slot. Codes are stable words: `overlap`, `paused`, `unwatched`.
+/// What became of a slot. Codes are stable words: `overlap`, `paused`, `down`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SlotVerdict {
     /// It became this run (the id of its first attempt).

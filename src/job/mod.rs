@@ -11,5 +11,5 @@ mod spec;
 pub use file::{read_job, user_name};
 pub use finding::{Finding, Place, Severity};
 pub use name::{JobName, MAX_NAME, NameError};
-pub use policy::{After, AfterEnd, CatchUp, CatchUpRule, Retries, RetryOn};
+pub use policy::{After, AfterEnd, CatchUp, CatchUpRule, MAX_CATCH_UP, Retries, RetryOn};
 pub use spec::{Armed, Job, Limits, LogTarget, OnOverlap, Program, WhenDone};

@@ -82,7 +82,7 @@ impl Tallies {
                     Fate::Ran(_) => ("ran", 1),
                     Fate::Skipped(_) => ("skipped", 1),
                     Fate::Paused(_, count) => ("skipped", *count),
-                    Fate::Missed(count) => ("missed", *count),
+                    Fate::Missed(count, _) => ("missed", *count),
                     Fate::Superseded => ("superseded", 1),
                 };
                 self.sums.slots.add(word, count);
@@ -167,7 +167,7 @@ mod tests {
 
     use super::*;
     use crate::engine::Outcome;
-    use crate::engine::core::{Dropped, Rule, Ticket, Trigger};
+    use crate::engine::core::{Cause, Dropped, Rule, Ticket, Trigger};
     use crate::wire::{Ended, Exit};
 
     /// Jobs that are there, and the instant at which every program started.
@@ -233,10 +233,10 @@ mod tests {
         let (mut tallies, known) = (Tallies::default(), There(vec![name("a")], at(0)));
         for fate in [
             Fate::Ran(RunId(1)),
-            Fate::Missed(5),
+            Fate::Missed(5, Cause::Down),
             Fate::Paused(crate::engine::PauseKind::Pause, 7),
             Fate::Skipped(Rule::Overlap),
-            Fate::Missed(2),
+            Fate::Missed(2, Cause::Clock),
             Fate::Superseded,
         ] {
             tallies.hear(&verdict("a", fate), &known);

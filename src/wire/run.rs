@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// The identity of a run: unique and rising for the life of the installation. Milliseconds since 1970 in the upper 42
 /// bits, a count in the lower 22; written in 13 characters of Crockford's base 32.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RunId(pub u64);
 
 const BASE32: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";

@@ -169,23 +169,6 @@ impl Daemon {
         Setup::new(config).start()
     }
 
-    /// Starts a daemon anew in the directory of one that has ended.
-    pub fn again(mut self) -> Daemon {
-        let at = |name: &str| self.dir.path().join(name);
-        let mut errors = fs::OpenOptions::new();
-        let child = Command::new(env!("CARGO_BIN_EXE_rotad"))
-            .arg("-c")
-            .arg(at("rotad.yaml"))
-            .env_remove("NOTIFY_SOCKET")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(errors.append(true).open(at("stderr")).unwrap())
-            .spawn()
-            .unwrap();
-        self.child = child;
-        self
-    }
-
     /// Waits until the daemon answers and its first snapshot is armed.
     pub fn ready(&self) {
         until("the daemon answers", || self.rota(&["status", "--json"]).status.success().then_some(()));
@@ -269,6 +252,37 @@ impl Daemon {
         let old = until("an engine", || self.engine());
         Self::signal(old, nix::sys::signal::Signal::SIGKILL);
         until("another engine", || self.engine().filter(|new| *new != old));
+        self.ready();
+    }
+
+    /// Kills warden and engine at once, and waits until both are gone.
+    pub fn kill(&mut self) {
+        let engine = self.engine();
+        Self::signal(self.pid(), nix::sys::signal::Signal::SIGSTOP);
+        for pid in engine.into_iter().chain([self.pid()]) {
+            Self::signal(pid, nix::sys::signal::Signal::SIGKILL);
+        }
+        self.wait();
+        // Nobody but init reaps it now.
+        let gone = |pid: i32| {
+            !fs::exists(format!("/proc/{pid}/exe")).unwrap_or(false)
+                || fs::read_link(format!("/proc/{pid}/exe")).is_err()
+        };
+        until_true("the engine is gone", || engine.is_none_or(gone));
+    }
+
+    /// Starts another daemon in the place of one that has ended, and waits until it answers.
+    pub fn again(&mut self) {
+        let at = |name: &str| self.dir.path().join(name);
+        let log = |name: &str| File::options().append(true).open(at(name)).unwrap();
+        self.child = Command::new(env!("CARGO_BIN_EXE_rotad"))
+            .args(["-c".into(), at("rotad.yaml")])
+            .env_remove("NOTIFY_SOCKET")
+            .stdin(Stdio::null())
+            .stdout(log("stdout"))
+            .stderr(log("stderr"))
+            .spawn()
+            .unwrap();
         self.ready();
     }
 

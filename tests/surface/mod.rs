@@ -120,7 +120,7 @@ fn world() -> World {
     backup.last = Some(ended.clone());
     backup.verdicts = vec![VerdictView {
         slot: Timestamp::now() - SignedDuration::from_hours(5),
-        verdict: Verdict::Missed { why: "unwatched".into() },
+        verdict: Verdict::Missed { why: "down".into() },
         count: Some(3),
     }];
     backup.labels.insert("team".into(), "db".into());

@@ -178,7 +178,7 @@ fn i117_what_happens_all_the_time_is_told_in_growing_intervals_and_counted() {
     assert_eq!(sum, count, "none is lost");
     assert_eq!(world.rules.due(), None, "and quiet is quiet");
     let slot = world.now().wall;
-    assert_eq!(world.tell(What::Missed(slot, 7, "unwatched")), ["missed 7 -> ops"]);
+    assert_eq!(world.tell(What::Missed(slot, 7, "down")), ["missed 7 -> ops"]);
 }
 
 #[test]

@@ -44,6 +44,47 @@ pub enum ClockJump {
     Gap,
 }
 
+/// Why nobody watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Cause {
+    /// The daemon did not run.
+    Down,
+    /// The machine did not run.
+    Off,
+    /// The daemon's process was there and did not run: stopped, or starved.
+    Stopped,
+    /// The clock was set forward, or the machine was suspended.
+    Clock,
+}
+
+impl Cause {
+    /// The stable code.
+    pub fn code(self) -> &'static str {
+        match self {
+            Cause::Down => "down",
+            Cause::Off => "off",
+            Cause::Stopped => "stopped",
+            Cause::Clock => "clock",
+        }
+    }
+
+    /// What [`Self::code`] gave.
+    pub fn parse(code: &str) -> Option<Self> {
+        [Cause::Down, Cause::Off, Cause::Stopped, Cause::Clock].into_iter().find(|cause| cause.code() == code)
+    }
+
+    /// As a part of a sentence.
+    pub fn words(self) -> &'static str {
+        match self {
+            Cause::Down => "the daemon was not running",
+            Cause::Off => "the machine was off",
+            Cause::Stopped => "the daemon's process was stopped",
+            Cause::Clock => "the machine was suspended or its clock was set",
+        }
+    }
+}
+
 /// A watched stretch of wall time: after `from`, up to and including `to`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stretch {
@@ -87,15 +128,32 @@ impl Watched {
         Some(Self { past: stretches.into(), present, looked: None, behind: None, ahead: None })
     }
 
-    /// The stretches, oldest first, as they stood before `held` was decided.
-    pub fn stretches(&self, held: Option<Timestamp>) -> Vec<Stretch> {
+    /// The stretches, oldest first, as they stood at `held`.
+    pub fn stretches(&self, held: Option<Place>) -> Vec<Stretch> {
         let mut all: Vec<Stretch> = self.past.iter().copied().chain([self.present]).collect();
-        let last = held.and_then(|held| Some((held, all.iter().rposition(|stretch| stretch.holds(held))?)));
-        if let Some((held, last)) = last {
-            all.truncate(last + 1);
-            all[last].to = just_before(held).max(all[last].from);
+        if let Some(Place { stretch: number, at }) = held {
+            all.retain(|stretch| stretch.number <= number);
+            match all.last_mut().filter(|last| last.number == number) {
+                Some(last) => last.to = at.clamp(last.from, last.to),
+                // A stretch in which nothing was decided is not kept, but time went on from there.
+                None => all.push(Stretch { number, from: at, to: at }),
+            }
         }
         all
+    }
+
+    /// Up to where slots are decided.
+    pub fn here(&self) -> Place {
+        Place { stretch: self.present.number, at: self.present.to }
+    }
+
+    /// Why slots are found late, by how far either clock went since they were last looked at. `None`: this engine has not
+    /// looked at them yet.
+    pub fn cause(&self, now: Now) -> Option<Cause> {
+        let looked = self.looked?;
+        let mono = SignedDuration::try_from(now.mono.saturating_sub(looked.mono)).unwrap_or(SignedDuration::MAX);
+        let wall = now.wall.duration_since(looked.wall);
+        Some(if wall.saturating_sub(mono) > wall / 2 { Cause::Clock } else { Cause::Stopped })
     }
 
     /// An engine before decided this slot and did not live to say so: it was there then, whatever the clock has done since.
@@ -181,12 +239,13 @@ impl Watched {
     }
 }
 
-fn just_before(instant: Timestamp) -> Timestamp {
+/// The instant before.
+pub fn just_before(instant: Timestamp) -> Timestamp {
     instant.checked_sub(SignedDuration::from_nanos(1)).unwrap_or(instant)
 }
 
 /// A place in watched time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// The number of the stretch.
     pub stretch: u32,

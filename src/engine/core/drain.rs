@@ -9,6 +9,7 @@ use super::mark::Why;
 use super::past::{Fate, Rule};
 use super::retry::Dropped;
 use super::{Fact, State};
+use crate::engine::ledger::{End, Word};
 use crate::job::JobName;
 use crate::wire::{RunId, ToWarden};
 
@@ -53,6 +54,7 @@ impl State {
         let stopping = self.stopping.get_or_insert(Stopping { until, quiet: None, said: false });
         stopping.until = stopping.until.min(until);
         let until = stopping.until;
+        self.note(Word::End(End::Stopping));
         let waiting = self.going.iter().filter(|(_, going)| !going.waiting.is_empty());
         let waiting: Vec<JobName> = waiting.map(|(name, _)| name.clone()).collect();
         waiting.iter().for_each(|name| self.drop_waiting(name, Fate::Skipped(Rule::Stopping), now));
@@ -87,6 +89,9 @@ impl State {
             if waiting > 0 {
                 self.tell(Fact::ErrandsLeft(waiting));
             }
+            // Up to here, exactly: what comes due from now on is the next daemon's.
+            self.send_mark();
+            self.note(Word::End(End::Closed));
             self.send(ToWarden::Drained);
         }
     }

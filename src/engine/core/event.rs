@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::clock::ClockJump;
+use super::clock::Cause;
 use super::errand::Report;
 use super::mark::{Ticket, Why};
 use super::past::{Fate, Record};
 use super::retry::Dropped;
 use crate::conf::Change;
-use crate::engine::ledger;
+use crate::engine::ledger::{self, Word};
 use crate::engine::request::Pause;
 use crate::engine::view::FileView;
 use crate::job::{Job, JobName, LogTarget};
@@ -81,6 +81,8 @@ pub enum Event {
         /// Processes.
         processes: u32,
     },
+    /// The ledger has these runs, or cannot be written: they may start.
+    Claimed(Vec<RunId>),
     /// Runs that ended with an earlier warden, and nobody knows how. Comes with the first snapshot.
     Lost(Vec<ledger::Entry>),
     /// All output of an errand is in.
@@ -119,6 +121,8 @@ pub enum Effect {
     CloseErrand(RunId),
     /// Tell whoever ordered an errand how a try of it ended.
     Reported(Report),
+    /// Write it into the ledger. A claim is answered by [`Event::Claimed`].
+    Note(Word),
     /// Keep a pause for the engine that comes after, or no longer.
     KeepPause(JobName, Option<Pause>),
     /// Remove a job whose definition still has this hash: it ran once, and is done.
@@ -268,13 +272,22 @@ pub enum Fact {
     ErrandsLeft(usize),
     /// More ends of jobs are waited beside than an engine can leave to the next: it leaves the newest, so many.
     TooManyEnds(usize),
-    /// The clock jumped.
+    /// The clock was set back.
     Clock {
-        /// How.
-        jump: ClockJump,
         /// Up to where time had been watched.
         from: Timestamp,
         /// Where it is now.
         to: Timestamp,
     },
+    /// Nobody watched. Told once of each such time, before the slots in it have their verdicts.
+    Away {
+        /// From about here.
+        from: Timestamp,
+        /// Until here.
+        to: Timestamp,
+        /// Why.
+        cause: Cause,
+    },
+    /// The ledger takes its time, and runs start without it. Told once until it is written again.
+    Unclaimed,
 }

@@ -3,17 +3,21 @@
 //! What the warden kept of a run is its [`Context`] and how far it is. Deadlines are on the monotonic clock of an engine that
 //! is gone; they are derived anew from the wall clock, and a run whose clock makes no sense gets its full time once more.
 
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::clock::Now;
+use super::catchup::disown;
+use super::clock::{Now, just_before};
 use super::life::{DRAIN_LIMIT, Ladder, Leader, Life, Output, Run, Tail, outcome};
 use super::mark::{Context, Stop, Terms, Ticket, Trigger};
 use super::past::{Fate, Record};
+use super::pause::Span;
 use super::retry::ends_the_run;
 use super::{Fact, State};
-use crate::engine::ledger;
+use crate::engine::ledger::{self, Word};
 use crate::engine::view::Outcome;
 use crate::job::JobName;
 use crate::wire::{Adopt, AdoptState, RunId};
@@ -30,18 +34,22 @@ impl State {
         self.note_ends(&context);
         let told = context.told.then(|| told(&context, &adopt.state, now)).flatten();
         let whole = told.is_some().then(|| context.clone());
-        let Context { job, ticket, terms, stop, waiting, retry, .. } = context;
+        let Context { job, ticket, terms, stop, waiting, as_of, retry, .. } = context;
         let coming = waiting.iter().chain(retry.iter().map(|(next, _)| next)).map(|ticket| ticket.run);
-        self.last_run = self.last_run.max(id).max(coming.max().unwrap_or(id));
+        self.last_run = self.last_run.max(id).max(as_of).max(coming.max().unwrap_or(id));
         for ticket in std::iter::once(&ticket).chain(&waiting) {
             self.inherit_slot(&job, ticket, now);
         }
+        self.inherit_made_up(&job, std::iter::once(&ticket).chain(&waiting));
         self.has_started(&ticket);
+        self.owing.insert(job.clone());
         if let (Some(record), Some(context)) = (told, whole) {
-            self.take_waiting(&job, waiting);
+            self.take_waiting(&job, waiting, as_of);
             self.forget_started_tickets(&job);
+            self.note_adopted(&context, now);
             return self.adopt_told(context, record, now);
         }
+        self.inherit_made_up(&job, std::iter::once(&ticket).chain(&waiting));
         let state = match (&adopt.state, stop) {
             (AdoptState::Starting | AdoptState::NotStarted(_), stop) => {
                 Life::Starting { stop: stop.map(|stop| stop.why) }
@@ -62,11 +70,12 @@ impl State {
         let going = self.going.entry(job.clone()).or_default();
         going.runs.push(id);
         going.runs.sort_unstable();
-        self.take_waiting(&job, waiting);
+        self.take_waiting(&job, waiting, as_of);
         let signal = terms.stop_signal;
         let last = stop.is_some_and(|stop| ends_the_run(stop.why));
         self.runs.insert(id, Run { job: job.clone(), ticket, terms, last, state, output: Output::Open });
         self.forget_started_tickets(&job);
+        self.note_run(id, now);
         self.tell(Fact::Adopted { job, run: id });
         match adopt.state {
             AdoptState::Running { .. } if stop.is_some() => self.ask_to_end(id, signal),
@@ -75,21 +84,31 @@ impl State {
         }
     }
 
+    /// The ledger of this engine has an attempt that is over: it stands for its slot, and is lost with the daemon where
+    /// another is to come.
+    fn note_adopted(&mut self, context: &Context, now: Now) {
+        self.note(Word::Enter(ledger::Entry::of(&context.job, &context.ticket, now.wall)));
+        if context.retry.is_none() {
+            self.note(Word::Over(context.ticket.run));
+        }
+    }
+
     /// What waits for a run of the engine before.
-    fn take_waiting(&mut self, job: &JobName, waiting: Vec<Ticket>) {
+    fn take_waiting(&mut self, job: &JobName, waiting: Vec<Ticket>, as_of: RunId) {
         let going = self.going.entry(job.clone()).or_default();
-        // Of several runs, the one that was told last knows most.
-        let newest = |tickets: &mut dyn Iterator<Item = &Ticket>| tickets.map(|ticket| ticket.run).max();
-        if newest(&mut waiting.iter()) > newest(&mut going.waiting.iter()) {
-            going.waiting = waiting.into();
+        // Of several runs, the one that was told last knows what waits.
+        let told = Some((as_of, Reverse(waiting.len())));
+        if told > going.told {
+            (going.told, going.waiting) = (told, waiting.into());
         }
     }
 
     /// A slot that the engine before decided is not decided again.
     pub(super) fn inherit_slot(&mut self, job: &JobName, ticket: &Ticket, now: Now) {
         let Some(slot) = ticket.slot else { return };
-        if !self.watched.holds(slot) {
-            self.jobs.inherit(job, slot);
+        disown(&mut self.owed, job, slot);
+        if !self.watched.holds(slot) && ticket.trigger != Trigger::CatchUp {
+            self.jobs.inherit(job, slot, ticket.trigger);
             self.watched.add_stray(slot, now);
         }
         if slot == self.setting.started {
@@ -99,24 +118,34 @@ impl State {
 
     /// A run ended with an earlier warden. People were told when the ledger was read, which knows why.
     pub(super) fn lost(&mut self, cut: ledger::Entry, now: Now) {
-        let ledger::Entry { run, job, slot, .. } = cut;
+        let ledger::Entry { run, of, job, slot, trigger, .. } = cut;
         self.last_run = self.last_run.max(run);
         if let (Some(slot), Some(past)) = (slot, self.jobs.past_mut(&job)) {
-            past.book(slot, Fate::Ran(run));
+            past.book(slot, Fate::Ran(of));
         }
-        let trigger = if slot.is_some() { Trigger::Schedule } else { Trigger::Request };
-        let ticket = Ticket::first(run, slot, trigger, String::new());
+        let ticket = Ticket { of, ..Ticket::first(run, slot, trigger, String::new()) };
         self.remember(Record::blank(job.clone(), ticket, Outcome::Lost, now.wall));
-        self.finished(&job, run, false);
+        self.finished(&job, of, false);
     }
 
-    /// What waited by the word of an older run may have been started already.
+    /// What waited by the word of an older run may have been started already, and what came before it, too.
     fn forget_started_tickets(&mut self, job: &JobName) {
         if let Some(going) = self.going.get_mut(job) {
-            // A later attempt has a younger id than what waits for its run.
-            let of = |run: &RunId| self.runs.get(run).map(|run| run.ticket.of);
-            let started = going.runs.iter().filter_map(of).max();
-            going.waiting.retain(|ticket| started.is_none_or(|run| run < ticket.of));
+            let begun = |ticket: &Ticket| {
+                let of = |run: &RunId| self.runs.get(run).map(|run| run.ticket.of);
+                going.runs.iter().filter_map(of).any(|of| of == ticket.of)
+            };
+            let started = going.waiting.iter().rposition(begun);
+            going.waiting.drain(..started.map_or(0, |started| started + 1));
+        }
+    }
+
+    /// What an engine before chose to make up for was chosen at one time, and all of its job between was decided then.
+    fn inherit_made_up<'a>(&mut self, job: &JobName, tickets: impl Iterator<Item = &'a Ticket>) {
+        let slots = tickets.filter(|ticket| ticket.trigger == Trigger::CatchUp).filter_map(|ticket| ticket.slot);
+        let slots: BTreeSet<Timestamp> = slots.filter(|slot| !self.watched.holds(*slot)).collect();
+        if let (Some(oldest), Some(newest)) = (slots.first(), slots.last()) {
+            self.jobs.make(job, Span { since: just_before(*oldest), until: *newest });
         }
     }
 
@@ -136,6 +165,11 @@ impl State {
             if let Some(run) = self.go_on(&name, now) {
                 self.remember_successor(run, &name);
             }
+        }
+        // What waits still is in the contexts of others.
+        for going in self.going.values_mut().filter(|going| !going.runs.iter().any(|run| self.preparing.contains(run)))
+        {
+            going.mark_at = None;
         }
     }
 
@@ -186,6 +220,7 @@ fn strange(id: RunId) -> Option<Context> {
         },
         stop: None::<Stop>,
         waiting: Vec::new(),
+        as_of: RunId(0),
         told: false,
         retry: None,
         heard: None,

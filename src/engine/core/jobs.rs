@@ -6,9 +6,14 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp, Unit};
 
-use super::clock::{Known, LATE_LIMIT, Now, Watched};
+use super::clock::{Known, LATE_LIMIT, Now, Watched, just_before};
+use super::mark::Trigger;
 use super::past::JobPast;
+use super::pause::Span;
 use crate::job::{Armed, Job, JobName};
+
+/// Spans that are kept of each job in which slots were made up for; the oldest go first.
+const MADE_SPANS: usize = 16;
 
 /// A job as it stands.
 #[derive(Debug)]
@@ -19,6 +24,8 @@ pub struct Entry {
     pub number: Option<u64>,
     /// Slots up to here are none of the definition's.
     since: Timestamp,
+    /// Nor are those up to here, once the clock is there: the file says that it was changed in what was the future.
+    pub written: Option<Timestamp>,
     /// Which watched time counts for it.
     known: Known,
     /// Slots in here are decided besides: after the first instant, up to the second. Mostly none.
@@ -42,6 +49,8 @@ pub struct Jobs {
     retired: BTreeMap<JobName, Retired>,
     /// Slots that runs of the engine before stand for: after the first instant, up to the second.
     inherited: BTreeMap<JobName, Vec<(Timestamp, Timestamp)>>,
+    /// Slots that were made up for outside of watched time, whatever the definition is.
+    made: BTreeMap<JobName, Vec<Span>>,
     /// `@every` counts from here, at the earliest.
     base: Timestamp,
     /// The number that was given last.
@@ -57,13 +66,15 @@ struct Retired {
 
 impl Jobs {
     /// None, with the instant from which `@every` counts. Numbers of entries are never given again in the life of the daemon:
-    /// an engine of a later `generation` begins beyond those that the ones before can have given.
-    pub fn new(base: Timestamp, generation: u32) -> Self {
+    /// an engine of a later `generation` begins beyond those that the ones before can have given. `made`: what was made up
+    /// for before.
+    pub fn new(base: Timestamp, generation: u32, made: BTreeMap<JobName, Vec<Span>>) -> Self {
         Self {
             entries: BTreeMap::new(),
             due: BTreeSet::new(),
             retired: BTreeMap::new(),
             inherited: BTreeMap::new(),
+            made,
             base,
             numbered: u64::from(generation) << 32,
         }
@@ -131,9 +142,31 @@ impl Jobs {
     }
 
     /// A run of the engine before stands for this slot, which the mark does not cover. Live slots before it were decided
-    /// with it.
-    pub fn inherit(&mut self, name: &JobName, slot: Timestamp) {
-        self.inherited.entry(name.clone()).or_default().push(reach_back(slot));
+    /// with it, unless it was made up for: then each of them has a run of its own.
+    pub fn inherit(&mut self, name: &JobName, slot: Timestamp, trigger: Trigger) {
+        let Span { since, until } = stood_for(slot, trigger);
+        self.inherited.entry(name.clone()).or_default().push((since, until));
+    }
+
+    /// Slots of a job in this span are made up for, and never again.
+    pub fn make(&mut self, name: &JobName, span: Span) {
+        let made = self.made.entry(name.clone()).or_default();
+        match made.last_mut().filter(|last| last.since <= span.until && span.since <= last.until) {
+            Some(last) => *last = Span { since: last.since.min(span.since), until: last.until.max(span.until) },
+            None => made.push(span),
+        }
+        let excess = made.len().saturating_sub(MADE_SPANS);
+        made.drain(..excess);
+    }
+
+    /// What [`Self::make`] was told of a job.
+    pub fn made(&self, name: &JobName) -> &[Span] {
+        self.made.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// The jobs of which it was told.
+    pub fn names_made(&self) -> impl Iterator<Item = &JobName> {
+        self.made.keys()
     }
 
     /// Arms a definition, new or in place of another. With `first` it belongs to an engine's first snapshot: its slots count
@@ -142,6 +175,7 @@ impl Jobs {
     pub fn arm(&mut self, armed: Armed, first: bool, watched: &Watched, now: Now) {
         let name = armed.job.name.clone();
         let since = armed.since.min(now.wall);
+        let written = (armed.since > since).then_some(armed.since);
         let place = watched.place(now.wall);
         let (known, decided, newest, past) = match (self.take(&name), self.retired.remove(&name)) {
             (Some(old), _) => (old.known.redefined(place), old.all_decided(), old.newest, old.past),
@@ -154,9 +188,19 @@ impl Jobs {
             }
         };
         let from = if first { watched.position().min(now.wall) } else { before(now.wall, LATE_LIMIT) };
-        let mut entry =
-            Entry { job: armed.job, number: None, since, known, decided, newest, broken: false, next: None, past };
-        entry.next = entry.undecided(from, self.base, watched);
+        let mut entry = Entry {
+            job: armed.job,
+            number: None,
+            since,
+            written,
+            known,
+            decided,
+            newest,
+            broken: false,
+            next: None,
+            past,
+        };
+        entry.next = entry.undecided(from, self.base, watched, self.made(&name));
         self.put(name, entry);
     }
 
@@ -165,6 +209,8 @@ impl Jobs {
         let entry = self.take(name)?;
         let limit = LATE_LIMIT.unsigned_abs();
         self.retired.retain(|_, gone| gone.at + limit > now.mono);
+        let (entries, retired) = (&self.entries, &self.retired);
+        self.made.retain(|made, _| made == name || entries.contains_key(made) || retired.contains_key(made));
         let decided = entry.all_decided();
         self.retired.insert(name.clone(), Retired { known: entry.known, decided, at: now.mono });
         Some(entry)
@@ -172,7 +218,17 @@ impl Jobs {
 
     /// The next slot of a job after `after` that is not decided.
     pub fn following(&self, name: &JobName, after: Timestamp, watched: &Watched) -> Option<Timestamp> {
-        self.entries.get(name)?.undecided(after, self.base, watched)
+        self.entries.get(name)?.undecided(after, self.base, watched, self.made(name))
+    }
+
+    /// The next slot of a job after `after` that fell in time that nobody watched, decided or not.
+    pub fn unwatched(&self, name: &JobName, after: Timestamp, watched: &Watched) -> Option<Timestamp> {
+        self.entries.get(name)?.unwatched(after, self.base, watched)
+    }
+
+    /// Whether a slot of a job is decided, other than in watched time.
+    pub fn is_decided(&self, name: &JobName, slot: Timestamp) -> bool {
+        self.entries.get(name).is_some_and(|entry| entry.end_of_decided(slot, self.made(name)).is_some())
     }
 
     /// A job's slots up to `newest` are decided, and `next` comes then.
@@ -192,7 +248,8 @@ impl Jobs {
             entry.since = entry.since.min(now.wall);
             entry.known = entry.known.settled();
             entry.past.take_back_missed(now.wall);
-            entry.next = entry.undecided(now.wall, self.base, watched);
+            let made = self.made.get(name).map_or(&[][..], Vec::as_slice);
+            entry.next = entry.undecided(now.wall, self.base, watched, made);
             self.due.extend(entry.next.map(|next| (next, name.clone())));
         }
     }
@@ -233,8 +290,27 @@ impl Entry {
         self.newest.map_or_else(|| self.decided.clone(), |newest| vec![reach_back(newest)])
     }
 
-    /// The first slot strictly after `after` that counts and is not decided. Watched time is leapt over, not counted through.
-    fn undecided(&self, after: Timestamp, base: Timestamp, watched: &Watched) -> Option<Timestamp> {
+    /// The first slot strictly after `after` that counts and is not decided.
+    fn undecided(&self, after: Timestamp, base: Timestamp, watched: &Watched, made: &[Span]) -> Option<Timestamp> {
+        let mut after = after;
+        loop {
+            let slot = self.unwatched(after, base, watched)?;
+            match self.end_of_decided(slot, made) {
+                Some(end) => after = end,
+                None => return Some(slot),
+            }
+        }
+    }
+
+    /// The end of what is decided around a slot besides watched time.
+    fn end_of_decided(&self, slot: Timestamp, made: &[Span]) -> Option<Timestamp> {
+        let own = self.decided.iter().filter(|(from, to)| *from < slot && slot <= *to).map(|(_, to)| *to);
+        own.chain(made.iter().filter(|span| span.holds(slot)).map(|span| span.until)).max()
+    }
+
+    /// The first slot strictly after `after` that counts and fell in time that was not watched. Watched time is leapt over,
+    /// not counted through.
+    fn unwatched(&self, after: Timestamp, base: Timestamp, watched: &Watched) -> Option<Timestamp> {
         let schedule = self.job.schedule.as_ref().filter(|schedule| self.job.enable && !schedule.is_reboot())?;
         let anchor = self.anchor(base);
         let mut after = after.max(self.since);
@@ -244,13 +320,21 @@ impl Entry {
             if slot <= after {
                 return None;
             }
-            let own = self.decided.iter().filter(|(from, to)| *from < slot && slot <= *to).map(|(_, to)| *to).max();
-            match watched.end_around(slot, self.known).max(own) {
+            match watched.end_around(slot, self.known) {
                 Some(end) => after = end,
                 None => return Some(slot),
             }
         }
     }
+}
+
+/// The slots that a run for one stands for, by what began it.
+pub fn stood_for(slot: Timestamp, trigger: Trigger) -> Span {
+    let (since, until) = match trigger {
+        Trigger::CatchUp => (just_before(slot), slot),
+        _ => reach_back(slot),
+    };
+    Span { since, until }
 }
 
 /// The time before a decided slot in which a new definition may find slots that the old one has decided.

@@ -19,7 +19,7 @@ use jiff::Timestamp;
 use super::mark::{Context, Stop, Terms, Ticket, Why};
 use crate::engine::view::Outcome;
 use crate::job::{Job, JobName};
-use crate::wire::{Ended, Exit};
+use crate::wire::{Ended, Exit, RunId};
 
 /// How long the output may follow the end of the leader: a grandchild that keeps the pipe does not keep the run.
 pub const DRAIN_LIMIT: Duration = Duration::from_secs(5);
@@ -30,6 +30,8 @@ pub const CLOSE_LIMIT: Duration = Duration::from_secs(60);
 pub const SWEEP_LIMIT: Duration = Duration::from_secs(1);
 /// How long a file of environment may take to read.
 pub const PREPARE_LIMIT: Duration = Duration::from_secs(5);
+/// How long the start of a run waits for the ledger.
+pub const CLAIM_LIMIT: Duration = Duration::from_secs(1);
 /// How long after `SIGKILL` a run is shown as one that will not die.
 pub const DEATH_LIMIT: Duration = Duration::from_secs(2);
 
@@ -53,12 +55,14 @@ pub struct Run {
 /// How far a run is.
 #[derive(Debug)]
 pub enum Life {
-    /// Its `environment_file` is being read. The warden knows nothing of it.
+    /// Its `environment_file` is being read, or the ledger is being written. The warden knows nothing of it.
     Preparing {
         /// The definition it will be started from.
         job: Arc<Job>,
-        /// It could not start, after that (monotonic).
-        until: Duration,
+        /// Its environment.
+        environment: Environment,
+        /// It starts without the ledger after that (monotonic); absent: the ledger has it, or need not.
+        claim: Option<Duration>,
         /// What started it, which must outlive an engine that dies meanwhile.
         kept: Kept,
     },
@@ -96,6 +100,15 @@ pub enum Life {
         /// What was done about output that does not end.
         tail: Tail,
     },
+}
+
+/// The environment file of a run.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Environment {
+    /// It could not start, after that (monotonic).
+    Awaited(Duration),
+    /// It says so, or there is none.
+    Read(Vec<(String, String)>),
 }
 
 /// What remembers the slot of a run that the warden does not know yet.
@@ -162,7 +175,11 @@ impl Run {
     /// The run's next deadline (monotonic).
     pub fn deadline(&self) -> Option<Duration> {
         match self.state {
-            Life::Preparing { until, .. } | Life::Draining { until, .. } => Some(until),
+            Life::Preparing { ref environment, claim, .. } => match environment {
+                Environment::Awaited(until) => Some(claim.map_or(*until, |claim| claim.min(*until))),
+                Environment::Read(_) => claim,
+            },
+            Life::Draining { until, .. } => Some(until),
             Life::Running { until, .. } => until,
             Life::Stopping { step: Ladder::Asked(until) | Ladder::Killed(until), .. } => Some(until),
             Life::Stopping { step: Ladder::WillNotDie, .. } | Life::Starting { .. } => None,
@@ -190,8 +207,8 @@ impl Run {
         }
     }
 
-    /// What the next engine must know of it.
-    pub fn context(&self, waiting: &VecDeque<Ticket>) -> Context {
+    /// What the next engine must know of it; `as_of`: the last run id that was given.
+    pub fn context(&self, waiting: &VecDeque<Ticket>, as_of: RunId) -> Context {
         let stop = match self.state {
             Life::Stopping { stop, .. } => Some(stop),
             Life::Draining { stop, .. } => stop,
@@ -203,6 +220,7 @@ impl Run {
             terms: self.terms.clone(),
             stop,
             waiting: waiting.iter().cloned().collect(),
+            as_of,
             told: false,
             retry: None,
             heard: None,

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::clock::Stretch;
+use super::pause::Span;
 use crate::job::{Job, JobName, LogTarget, Retries};
 use crate::wire::{MAX_CONTEXT, MAX_MARK, RunId};
 
@@ -24,6 +25,8 @@ pub struct Mark {
     pub last_run: RunId,
     /// `@reboot` jobs are started.
     pub booted: bool,
+    /// What was due then may have been started by daemons that were killed.
+    pub doubts: Vec<Span>,
     /// The watched stretches, oldest first. Slots after the end of the last one are undecided.
     pub stretches: Vec<Stretch>,
     /// Ends of jobs that others wait for: a hash of the two names, and the run that ended.
@@ -108,6 +111,12 @@ impl Trigger {
             Trigger::Request => "request",
             Trigger::After => "after",
         }
+    }
+
+    /// What [`Self::word`] gave.
+    pub fn parse(word: &str) -> Option<Self> {
+        let all = [Trigger::Schedule, Trigger::CatchUp, Trigger::Request, Trigger::After];
+        all.into_iter().find(|trigger| trigger.word() == word)
     }
 }
 
@@ -195,6 +204,9 @@ pub struct Context {
     pub stop: Option<Stop>,
     /// What starts once the job's runs are over, in this order.
     pub waiting: Vec<Ticket>,
+    /// The last run id that was given when this was written. Of the contexts of a job's runs the one that was written last
+    /// knows what waits; of two that were written after the same id, the one for which less waits.
+    pub as_of: RunId,
     /// It is over, and has been told of.
     pub told: bool,
     /// So it is, and the run is attempted again then.

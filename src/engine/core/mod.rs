@@ -14,6 +14,7 @@
 
 mod after;
 mod ask;
+mod catchup;
 mod clock;
 mod drain;
 mod errand;
@@ -42,23 +43,25 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 pub use after::MAX_ENDS;
-pub use clock::{ClockJump, LATE_LIMIT, Now};
+pub use clock::{Cause, ClockJump, LATE_LIMIT, Now, Stretch};
 pub use errand::{Errand, ErrandEnd, ErrandId, Full, Report};
 pub use event::{Effect, Event, Fact, Label};
 pub use hold::MAX_SKIP;
 pub use life::DRAIN_LIMIT;
 pub use mark::{Again, Context, Mark, Stop, Terms, Ticket, Trigger, Why};
 pub use past::{Fate, Record, Rule, outcome_word};
+pub use pause::Span;
 pub use retry::Dropped;
 pub use slots::{COUNT_LIMIT, RUNS_MAX, RUNS_PER_JOB};
 
+use crate::engine::ledger::{End, Left, Word};
 use crate::engine::request::Pause;
 use crate::engine::view::{FileView, JournalView};
 use crate::job::{JobName, LogTarget};
 use crate::wire::{RunId, ToWarden};
-use clock::{Stretch, Watched};
+use clock::{Place, Watched};
 use jobs::Jobs;
-use life::{Life, Run};
+use life::Run;
 use past::Past;
 use pause::Pauses;
 
@@ -79,6 +82,8 @@ pub struct Setting {
     pub boot: bool,
     /// What the engine before left.
     pub mark: Option<Vec<u8>>,
+    /// What is in the ledger.
+    pub left: Left,
     /// Pauses that go on.
     pub pauses: BTreeMap<JobName, Pause>,
     /// The hold.
@@ -103,8 +108,19 @@ pub struct State {
     going: BTreeMap<JobName, Going>,
     /// Runs that wait for their next attempt.
     retries: BTreeMap<RunId, retry::Retry>,
-    /// Runs whose environment is being read.
+    /// Runs whose environment is being read, or that wait for the ledger.
     preparing: BTreeSet<RunId>,
+    /// Where watched time ended before the slots of this pass.
+    stood: Place,
+    /// Slots that are decided anew by the next pass: of the daemon before, and what comes due of a job that catches up while
+    /// this one stops.
+    owed: BTreeMap<JobName, BTreeSet<Timestamp>>,
+    /// Jobs of which the ledger does not know what they are owed.
+    owing: BTreeSet<JobName>,
+    /// Why nobody watched before this engine, and up to where a daemon may have started what nobody knows of.
+    before: catchup::Before,
+    /// People know that runs start without the ledger.
+    unclaimed: bool,
     /// Runs that are over, until the warden is told so.
     forgets: VecDeque<Forget>,
     past: Past,
@@ -127,8 +143,13 @@ pub struct State {
 struct Going {
     /// Oldest first.
     runs: Vec<RunId>,
-    /// Start once they are over, one after the other: slots that are made up for, oldest first, then at most one other.
+    /// Start once they are over, one after the other, in the order in which they came: slots that are made up for, and
+    /// before and after them at most one other.
     waiting: VecDeque<Ticket>,
+    /// The mark stays here while one of the runs is being prepared: what that is, or waits for it, is known here alone.
+    mark_at: Option<Place>,
+    /// Which context of an engine before `waiting` is from: the id that had been given last, and how much waited.
+    told: Option<(RunId, std::cmp::Reverse<usize>)>,
 }
 
 /// A run that is over and not yet forgotten.
@@ -162,20 +183,42 @@ enum Marking {
 }
 
 impl State {
-    /// A state that knows nothing yet but what the engine before left.
+    /// A state that knows nothing yet but what the engine before left: by the warden, where that is the same one; else in the
+    /// ledger.
     pub fn new(mut setting: Setting, now: Now) -> Self {
         let mut mark = setting.mark.as_deref().and_then(Mark::decode);
         let ends = mark.as_mut().map(|mark| std::mem::take(&mut mark.ends)).unwrap_or_default();
         let started = setting.started.min(now.wall);
-        let restored = mark.as_ref().and_then(|mark| Watched::restore(mark.stretches.clone()));
         let retries = mark.as_ref().map(|mark| mark.retries.clone()).unwrap_or_default();
+        let left = std::mem::take(&mut setting.left);
+        let before = catchup::Before::of(&left, mark.as_ref(), setting.started);
+        let stretches = match &mark {
+            Some(mark) => mark.stretches.clone(),
+            None if left.own => Vec::new(),
+            None => left.stretches,
+        };
+        let watched = Watched::restore(stretches).unwrap_or_else(|| Watched::from(started));
+        let base = mark.as_ref().map_or(started, |mark| mark.base.min(now.wall));
+        let mut jobs = Jobs::new(base, setting.generation, left.made);
+        let mut owed = if left.own && left.end == End::Open { BTreeMap::new() } else { left.owed };
+        for (run, slot) in left.runs.iter().filter(|_| !left.own).filter_map(|run| Some((run, run.slot?))) {
+            catchup::disown(&mut owed, &run.job, slot);
+            if !watched.holds(slot) {
+                jobs.make(&run.job, jobs::stood_for(slot, run.trigger));
+            }
+        }
         let mut state = Self {
-            jobs: Jobs::new(mark.as_ref().map_or(started, |mark| mark.base.min(now.wall)), setting.generation),
+            jobs,
             pauses: Pauses::restore(std::mem::take(&mut setting.pauses), setting.hold.take()),
             following: after::Following::restore(ends),
             ending: BTreeSet::new(),
             removed: BTreeMap::new(),
-            watched: restored.unwrap_or_else(|| Watched::from(started)),
+            stood: watched.here(),
+            watched,
+            owing: owed.keys().cloned().collect(),
+            owed,
+            before,
+            unclaimed: false,
             runs: BTreeMap::new(),
             going: BTreeMap::new(),
             retries: BTreeMap::new(),
@@ -184,7 +227,7 @@ impl State {
             past: Past::default(),
             files: BTreeMap::new(),
             watch: String::new(),
-            last_run: mark.as_ref().map_or(RunId(0), |mark| mark.last_run),
+            last_run: mark.as_ref().map_or(RunId(0), |mark| mark.last_run).max(left.last_run),
             booted_jobs: BTreeSet::new(),
             booted: mark.as_ref().is_some_and(|mark| mark.booted) || !setting.boot,
             loaded: false,
@@ -217,6 +260,7 @@ impl State {
             Event::Files(files) => self.note_files(files),
             Event::Watch(watch) => self.watch = watch,
             Event::Environment { run, read } => self.prepared(run, read, now),
+            Event::Claimed(runs) => self.claimed(&runs, now),
             Event::Started { run, pid, at } => self.started(run, pid, at, now),
             Event::NotStarted { run, failure } => self.not_started(run, failure, now),
             Event::Ended { run, ended } => self.ended(run, ended, now),
@@ -270,8 +314,12 @@ impl State {
             if self.marking == Marking::Due || (self.marking == Marking::Stale && !gone.is_empty()) {
                 self.send_mark_of(stretches);
             }
-            self.effects.extend(gone.into_iter().map(|run| Effect::Send(ToWarden::Forget { run })));
+            for run in gone {
+                self.send(ToWarden::Forget { run });
+                self.note(Word::Strike(run));
+            }
         }
+        self.note_owed();
         self.say_drained(now);
     }
 
@@ -283,20 +331,23 @@ impl State {
     fn send_mark_of(&mut self, stretches: Vec<Stretch>) {
         let (base, last_run, booted) = (self.jobs.base(), self.last_run, self.booted);
         let (ends, retries) = (self.carried_ends(), self.homeless());
-        let mark = Mark { base, last_run, booted, stretches, ends, retries };
+        let doubts = self.before.doubts.clone();
+        let mark = Mark { base, last_run, booted, doubts: doubts.clone(), stretches: stretches.clone(), ends, retries };
         self.send(ToWarden::Mark { mark: mark.encode() });
+        self.note(Word::Mark { stretches, doubts, last_run });
         self.marking = Marking::Fresh;
     }
 
     /// The runs that may be forgotten, in the order in which they ended: their slots are within the mark's `stretches`, and
     /// what only their contexts remember is started.
     fn let_go(&mut self, stretches: &[Stretch]) -> Vec<RunId> {
+        let held = self.held().is_some();
         let mut gone = Vec::new();
         while let Some(forget) = self.forgets.front() {
             let started = forget.successors.iter().all(|run| !self.preparing.contains(run));
-            let marked = forget
-                .slot
-                .is_none_or(|slot| stretches.iter().any(|stretch| stretch.holds(slot)) || !self.watched.holds(slot));
+            let marked = forget.slot.is_none_or(|slot| {
+                stretches.iter().any(|stretch| stretch.holds(slot)) || !(held || self.watched.holds(slot))
+            });
             if !(started && marked) {
                 break;
             }
@@ -306,21 +357,18 @@ impl State {
         gone
     }
 
-    /// The first slot that the mark must not cover yet: its run is not known to the warden.
-    fn held(&self) -> Option<Timestamp> {
-        let slots = self.preparing.iter().filter_map(|id| self.runs.get(id)).flat_map(|run| {
-            let own = match run.state {
-                Life::Preparing { kept: life::Kept::ByMark, .. } => run.ticket.slot,
-                _ => None,
-            };
-            let waiting = self.going.get(&run.job).into_iter().flat_map(|going| &going.waiting);
-            own.into_iter().chain(waiting.filter_map(|ticket| ticket.slot))
-        });
-        slots.min()
+    /// What the mark must not cover yet: slots after it are known to no warden.
+    fn held(&self) -> Option<Place> {
+        let runs = self.preparing.iter().filter_map(|id| self.runs.get(id));
+        runs.filter_map(|run| self.going.get(&run.job)?.mark_at).min()
     }
 
     fn send(&mut self, message: ToWarden) {
         self.effects.push(Effect::Send(message));
+    }
+
+    fn note(&mut self, word: Word) {
+        self.effects.push(Effect::Note(word));
     }
 
     fn tell(&mut self, fact: Fact) {

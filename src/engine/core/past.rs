@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use jiff::Timestamp;
 
+use super::clock::Cause;
 use super::life::Volume;
 use super::mark::Ticket;
 use super::{Fact, State};
@@ -24,9 +25,9 @@ pub enum Fate {
     Ran(RunId),
     /// A rule let it go.
     Skipped(Rule),
-    /// So many passed unwatched, this one the newest of them. The count is exact below [`super::slots::COUNT_LIMIT`],
-    /// and means *at least* from there on.
-    Missed(u64),
+    /// So many passed unwatched for that reason and are not made up for, this one the newest of them. The count is exact
+    /// below [`super::slots::COUNT_LIMIT`], and means *at least* from there on.
+    Missed(u64, Cause),
     /// So many fell in a pause of that kind, this one the newest of them. Counted as the missed ones are.
     Paused(PauseKind, u64),
     /// A newer one took its place.
@@ -133,7 +134,7 @@ impl JobPast {
     /// Books what became of a slot. A row of missed or paused ones grows instead of pushing out what is older.
     pub fn book(&mut self, slot: Timestamp, fate: Fate) {
         match (self.verdicts.front_mut(), fate) {
-            (Some((newest, Fate::Missed(before))), Fate::Missed(count)) => {
+            (Some((newest, Fate::Missed(before, old))), Fate::Missed(count, cause)) if *old == cause => {
                 (*newest, *before) = (slot, before.saturating_add(count));
             }
             (Some((newest, Fate::Paused(old, before))), Fate::Paused(kind, count)) if *old == kind => {
@@ -148,7 +149,7 @@ impl JobPast {
 
     /// The clock is back before slots that were booked as missed: they are yet to come.
     pub fn take_back_missed(&mut self, after: Timestamp) {
-        self.verdicts.retain(|(slot, fate)| !(matches!(fate, Fate::Missed(_)) && *slot > after));
+        self.verdicts.retain(|(slot, fate)| !(matches!(fate, Fate::Missed(..)) && *slot > after));
     }
 
     /// Newest first.

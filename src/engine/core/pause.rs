@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::ask::{no_such_job, refusal};
 use super::clock::{LATE_LIMIT, Now};
@@ -48,7 +49,7 @@ impl Held {
 }
 
 /// The time of a pause: after `since`, up to and including `until`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Span {
     /// Exclusive.
     pub since: Timestamp,

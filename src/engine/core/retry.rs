@@ -124,9 +124,10 @@ impl State {
         self.jobs.get(name).is_some_and(|entry| entry.job.on_overlap == OnOverlap::Allow)
     }
 
-    /// A run of the job waits for its next attempt: slots that are made up for wait for it.
+    /// A run of the job waits for its next attempt, and slots that are made up for wait for it. They do not where the warden
+    /// never knew the attempt before: nothing would remember them.
     pub(super) fn retry_waits(&self, name: &JobName) -> bool {
-        self.retries.values().any(|retry| retry.job == *name)
+        self.retries.values().any(|retry| retry.job == *name && retry.home.is_some())
     }
 
     /// Has a run wait for its next attempt. `home` is the context of the one before, where the warden has it.
@@ -148,7 +149,7 @@ impl State {
         let waiting = waiting.into_iter().flatten().cloned().collect();
         let Some(home) = &retry.home else { return };
         let again = Some((retry.ticket.clone(), retry.at));
-        let context = Context { waiting, told: true, retry: again, ..Context::clone(home) };
+        let context = Context { waiting, as_of: self.last_run, told: true, retry: again, ..Context::clone(home) };
         let run = home.ticket.run;
         self.effects.extend(context.encode().map(|context| Effect::Send(ToWarden::Context { run, context })));
     }
@@ -232,7 +233,8 @@ impl State {
             Some(home) => {
                 let waiting = self.going.get(&job).map(|going| &going.waiting);
                 let waiting = waiting.into_iter().flatten().cloned().collect();
-                let context = Context { waiting, told: true, retry: None, ..Context::clone(&home) };
+                let as_of = self.last_run;
+                let context = Context { waiting, as_of, told: true, retry: None, ..Context::clone(&home) };
                 let run = home.ticket.run;
                 self.effects.extend(context.encode().map(|context| Effect::Send(ToWarden::Context { run, context })));
                 let successor = successor.or_else(|| self.go_on(&job, now));

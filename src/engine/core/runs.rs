@@ -5,15 +5,17 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::catchup::claimed;
 use super::clock::Now;
 use super::life::{
-    CLOSE_LIMIT, DEATH_LIMIT, DRAIN_LIMIT, Kept, Ladder, Leader, Life, Output, PREPARE_LIMIT, Run, SWEEP_LIMIT, Tail,
-    Volume, outcome,
+    CLAIM_LIMIT, CLOSE_LIMIT, DEATH_LIMIT, DRAIN_LIMIT, Environment, Kept, Ladder, Leader, Life, Output, PREPARE_LIMIT,
+    Run, SWEEP_LIMIT, Tail, Volume, outcome,
 };
 use super::mark::{Stop, Terms, Ticket, Trigger, Why};
 use super::past::{Fate, Record, Rule};
 use super::retry::ends_the_run;
 use super::{Effect, Fact, Forget, Label, Marking, State};
+use crate::engine::ledger::{self, Word};
 use crate::engine::view::Outcome;
 use crate::job::{Job, JobName};
 use crate::run::plan::{Occasion, plan};
@@ -32,35 +34,64 @@ impl State {
         if ticket.trigger != Trigger::Request || again || kept == Kept::ByMark {
             self.expect(&ticket, &job.name, &Terms::of(&job));
         }
-        let prepare = job.environment_file.is_some();
-        let state = if prepare {
-            Life::Preparing { job: job.clone(), until: now.mono + PREPARE_LIMIT, kept }
-        } else {
-            Life::Starting { stop: None }
+        let environment = match job.environment_file {
+            Some(_) => Environment::Awaited(now.mono + PREPARE_LIMIT),
+            None => Environment::Read(Vec::new()),
         };
+        let reads = job.environment_file.is_some();
+        let claim = claimed(&job, &ticket).then_some(now.mono + CLAIM_LIMIT);
+        let going = self.going.entry(job.name.clone()).or_default();
+        going.runs.push(id);
+        if kept == Kept::ByMark && ticket.slot.is_some() {
+            going.mark_at.get_or_insert(self.stood);
+        }
+        if claim.is_some() {
+            self.note(Word::Claim(ledger::Entry::of(&job.name, &ticket, now.wall)));
+        }
+        let state = Life::Preparing { job: job.clone(), environment, claim, kept };
         let (terms, output) = (Terms::of(&job), Output::Open);
         let run = Run { job: job.name.clone(), ticket, terms, last: false, state, output };
-        self.going.entry(job.name.clone()).or_default().runs.push(id);
         self.runs.insert(id, run);
-        if prepare {
-            self.preparing.insert(id);
+        self.preparing.insert(id);
+        if reads {
             self.effects.push(Effect::ReadEnvironment { run: id, job });
-        } else {
-            self.hand_over(id, &job, Vec::new(), now);
+        }
+        self.start_prepared(id, now);
+    }
+
+    /// Starts a run that waits for nothing more.
+    fn start_prepared(&mut self, id: RunId, now: Now) {
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        let Life::Preparing { job, environment: Environment::Read(environment), claim: None, .. } = &mut run.state
+        else {
+            return;
+        };
+        let (job, environment) = (job.clone(), std::mem::take(environment));
+        run.state = Life::Starting { stop: None };
+        self.hand_over(id, &job, environment, now);
+    }
+
+    /// The ledger has these runs.
+    pub(super) fn claimed(&mut self, runs: &[RunId], now: Now) {
+        self.unclaimed = false;
+        runs.iter().for_each(|id| self.let_start(*id, now));
+    }
+
+    fn let_start(&mut self, id: RunId, now: Now) {
+        if let Some(Run { state: Life::Preparing { claim, .. }, .. }) = self.runs.get_mut(&id) {
+            *claim = None;
+            self.start_prepared(id, now);
         }
     }
 
     /// The environment of a run was read.
     pub(super) fn prepared(&mut self, id: RunId, read: Result<Vec<(String, String)>, String>, now: Now) {
         let Some(run) = self.runs.get_mut(&id) else { return };
-        let Life::Preparing { job, .. } = &run.state else { return };
-        let job = job.clone();
+        let Life::Preparing { environment, .. } = &mut run.state else { return };
         match read {
-            Ok(environment) => {
-                run.state = Life::Starting { stop: None };
-                self.preparing.remove(&id);
-                self.marking = Marking::Due;
-                self.hand_over(id, &job, environment, now);
+            Ok(read) => {
+                *environment = Environment::Read(read);
+                self.start_prepared(id, now);
             }
             Err(message) => self.could_not_start(id, message, now),
         }
@@ -74,7 +105,7 @@ impl State {
         let plan = plan(job, &occasion, environment);
         let nothing = VecDeque::new();
         let waiting = self.going.get(&run.job).map_or(&nothing, |going| &going.waiting);
-        let start = match (plan, run.context(waiting).encode()) {
+        let start = match (plan, run.context(waiting, self.last_run).encode()) {
             (Ok(plan), Some(context)) => ToWarden::Start(Box::new(Start { run: id, plan, context })),
             (Err(message), _) => return self.could_not_start(id, message, now),
             (_, None) => return self.could_not_start(id, "its terms are too long to be remembered".into(), now),
@@ -83,7 +114,20 @@ impl State {
             let message = format!("program, arguments and environment are more than {} KiB", MAX_MESSAGE >> 10);
             return self.could_not_start(id, message, now);
         }
+        let job = run.job.clone();
         self.send(start);
+        self.prepared_no_more(id, &job);
+    }
+
+    /// A run is known to the warden, or over: nothing of it is known here alone.
+    fn prepared_no_more(&mut self, id: RunId, job: &JobName) {
+        if !self.preparing.remove(&id) {
+            return;
+        }
+        let Some(going) = self.going.get_mut(job) else { return };
+        if !going.runs.iter().any(|run| self.preparing.contains(run)) && going.mark_at.take().is_some() {
+            self.marking = Marking::Due;
+        }
     }
 
     /// Has the capture await output. Whoever asked for a run may follow it from the moment that it has its id, so a request
@@ -113,9 +157,18 @@ impl State {
         let until = run.terms.timeout.map(|timeout| now.mono.saturating_add(timeout));
         run.state = Life::Running { leader: Leader { pid, at }, until };
         let fact = Fact::Started { job: run.job.clone(), ticket: run.ticket.clone(), pid };
+        self.note_run(id, now);
         self.tell(fact);
         if let Some(why) = stop {
             self.stop(id, why, now);
+        }
+    }
+
+    /// The ledger has that a run goes on.
+    pub(super) fn note_run(&mut self, id: RunId, now: Now) {
+        if let Some(run) = self.runs.get(&id) {
+            let since = run.leader().map_or(now.wall, |leader| leader.at);
+            self.note(Word::Enter(ledger::Entry::of(&run.job, &run.ticket, since)));
         }
     }
 
@@ -169,7 +222,7 @@ impl State {
                 let step = Ladder::Asked(now.mono.saturating_add(kill_after));
                 run.state = Life::Stopping { leader, stop: Stop { why, asked: now.wall }, step };
                 let signal = run.terms.stop_signal;
-                let context = run.context(&waiting).encode();
+                let context = run.context(&waiting, self.last_run).encode();
                 let fact = Fact::Asked { job: run.job.clone(), run: id, why, signal };
                 self.effects.extend(context.map(|context| Effect::Send(ToWarden::Context { run: id, context })));
                 self.tell(fact);
@@ -204,9 +257,15 @@ impl State {
         let Some(run) = self.runs.get_mut(&id) else { return };
         let job = run.job.clone();
         match &mut run.state {
-            Life::Preparing { .. } => {
+            Life::Preparing { environment: Environment::Awaited(until), .. } if *until <= now.mono => {
                 let message = format!("its environment_file was not read within {} s", PREPARE_LIMIT.as_secs());
                 self.could_not_start(id, message, now);
+            }
+            Life::Preparing { .. } => {
+                if !std::mem::replace(&mut self.unclaimed, true) {
+                    self.tell(Fact::Unclaimed);
+                }
+                self.let_start(id, now);
             }
             Life::Running { .. } => self.stop(id, Why::Timeout, now),
             Life::Stopping { step: step @ Ladder::Asked(_), .. } => {
@@ -258,10 +317,7 @@ impl State {
     pub(super) fn over(&mut self, id: RunId, led: Led, outcome: Outcome, booking: Booking, now: Now) {
         let waiting = self.waiting_for(id);
         let Some(run) = self.runs.remove(&id) else { return };
-        let context = self.is_followed(&run.job).then(|| Box::new(run.context(&waiting)));
-        if self.preparing.remove(&id) {
-            self.marking = Marking::Due;
-        }
+        let context = self.is_followed(&run.job).then(|| Box::new(run.context(&waiting, self.last_run)));
         let volume = match run.output {
             Output::Drained(volume) => volume,
             Output::Open => Volume::default(),
@@ -270,7 +326,8 @@ impl State {
         let next = delay.map(|delay| now.wall.checked_add(delay).unwrap_or(Timestamp::MAX));
         let (name, of, slot, success) = (run.job.clone(), run.ticket.of, run.ticket.slot, outcome.success());
         let again = next.map(|at| (run.ticket.again(self.next_run(now)), at));
-        let home = (booking == Booking::Warden && again.is_some()).then(|| Box::new(run.context(&VecDeque::new())));
+        let home = (booking == Booking::Warden && again.is_some())
+            .then(|| Box::new(run.context(&VecDeque::new(), self.last_run)));
         let most = run.terms.retries.as_deref().map_or(1, |retries| retries.max.saturating_add(1));
         let (log, hash, booked) = (run.terms.log, run.terms.hash, now.wall);
         let (job, ticket) = (run.job, run.ticket);
@@ -280,15 +337,34 @@ impl State {
         }
         if let Some(again) = again {
             self.wait_for_retry(name.clone(), again, home, now);
-            self.go_on(&name, now);
+            let successor = self.go_on(&name, now);
+            self.failed_to_prepare(id, &name, successor);
             return;
         }
         let successor = self.go_on(&name, now);
-        if booking == Booking::Warden {
-            let successors = successor.into_iter().collect();
-            self.forgets.push_back(Forget { run: id, slot, successors, context });
+        self.failed_to_prepare(id, &name, successor);
+        match booking {
+            Booking::Warden => {
+                self.note(Word::Over(id));
+                let successors = successor.into_iter().collect();
+                self.forgets.push_back(Forget { run: id, slot, successors, context });
+            }
+            Booking::Here => self.note(Word::Strike(id)),
         }
         self.finished(&name, of, success);
+    }
+
+    /// A run that was never known to the warden is over: what remembered it remembers what starts in its place.
+    fn failed_to_prepare(&mut self, id: RunId, name: &JobName, successor: Option<RunId>) {
+        if !self.preparing.contains(&id) {
+            return;
+        }
+        for forget in self.forgets.iter_mut().filter(|forget| forget.successors.contains(&id)) {
+            forget.successors.retain(|run| *run != id);
+            forget.successors.extend(successor);
+        }
+        self.prepared_no_more(id, name);
+        self.marking = Marking::Due;
     }
 
     /// Starts what waits for a job's runs, once there are none. What may not start is given up, and the next has its turn.
@@ -306,6 +382,7 @@ impl State {
                 return taken;
             };
             taken = Some(ticket.run);
+            self.owing.insert(name.clone());
             let job = self.jobs.get(name).map(|entry| entry.job.clone());
             match job.filter(|job| job.enable || ticket.trigger == Trigger::Request) {
                 _ if self.stopping.is_some() => self.give_up(name, ticket, Fate::Skipped(Rule::Stopping), now),
@@ -325,7 +402,10 @@ impl State {
     /// outcome.
     pub(super) fn give_up(&mut self, name: &JobName, ticket: Ticket, fate: Fate, now: Now) {
         if let Some(slot) = ticket.slot {
-            return self.book(name, slot, slot, fate);
+            if !(fate == Fate::Skipped(Rule::Stopping) && self.put_off(name, slot)) {
+                self.book(name, slot, slot, fate);
+            }
+            return;
         }
         if ticket.trigger == Trigger::After {
             return self.book(name, now.wall, now.wall, fate);
@@ -334,7 +414,7 @@ impl State {
         let message = match fate {
             Fate::Superseded => "a newer slot took its place while it waited".into(),
             Fate::Skipped(rule) => format!("it waited for a run to end, and was dropped ({})", rule.code()),
-            Fate::Ran(_) | Fate::Missed(_) | Fate::Paused(..) => return,
+            Fate::Ran(_) | Fate::Missed(..) | Fate::Paused(..) => return,
         };
         let outcome = Outcome::CouldNotStart { failure: Failure { step: Step::Plan, errno: 0 }, message };
         let of = ticket.of;
@@ -347,11 +427,12 @@ impl State {
         let Some(going) = self.going.get(name) else { return };
         let known = going.runs.iter().filter(|id| !self.preparing.contains(id)).filter_map(|id| self.runs.get(id));
         let context = |run: &Run| {
-            let context = run.context(&going.waiting).encode()?;
+            let context = run.context(&going.waiting, self.last_run).encode()?;
             Some(Effect::Send(ToWarden::Context { run: run.ticket.run, context }))
         };
         let contexts: Vec<Effect> = known.filter_map(context).collect();
         self.effects.extend(contexts);
+        self.owing.insert(name.clone());
         self.retries_of(name).into_iter().for_each(|of| self.carry_home(of));
     }
 

@@ -227,7 +227,7 @@ pub(super) fn verdict_view(slot: Timestamp, fate: Fate) -> VerdictView {
     let (verdict, count) = match fate {
         Fate::Ran(run) => (Verdict::Ran { run: run.to_string() }, None),
         Fate::Skipped(rule) => (Verdict::Skipped { why: rule.code().into() }, None),
-        Fate::Missed(count) => (Verdict::Missed { why: "unwatched".into() }, (count > 1).then_some(count)),
+        Fate::Missed(count, cause) => (Verdict::Missed { why: cause.code().into() }, (count > 1).then_some(count)),
         Fate::Paused(kind, count) => (Verdict::Skipped { why: kind.code().into() }, (count > 1).then_some(count)),
         Fate::Superseded => (Verdict::Superseded, None),
     };

@@ -1,12 +1,15 @@
 //! What becomes of a slot.
 //!
 //! Slots are discovered when the loop wakes. One that is discovered at most [`LATE_LIMIT`] late still runs; of several such
-//! slots of one job the newest does, and the others are missed with those that are older. What runs is subject to the job's
-//! overlap rule and to the two bounds below.
+//! slots of one job the newest does, and the others are missed with those that are older, unless the job catches up
+//! ([`super::catchup`]). What runs is subject to the job's overlap rule and to the two bounds below.
+
+use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::clock::{ClockJump, LATE_LIMIT, Now};
+use super::catchup::{self, Choice};
+use super::clock::{Cause, ClockJump, LATE_LIMIT, Now, just_before};
 use super::hold::Rest;
 use super::jobs::before;
 use super::life::Kept;
@@ -30,6 +33,23 @@ pub const RUNS_PER_JOB: usize = 64;
 /// Runs that go on at once. Half of what the warden carries, so that those it is about to forget have room.
 pub const RUNS_MAX: usize = MAX_RUNS / 2;
 
+/// A look at what has come due.
+#[derive(Debug)]
+pub(super) struct Look {
+    pub now: Now,
+    /// Why what is found late is late.
+    pub cause: Cause,
+    /// Missed slots that may still be counted.
+    budget: u64,
+}
+
+impl Look {
+    /// What was due before was not watched.
+    pub fn horizon(&self) -> Timestamp {
+        before(self.now.wall, LATE_LIMIT)
+    }
+}
+
 impl State {
     /// Decides every slot up to now.
     pub(super) fn pass_time(&mut self, now: Now) {
@@ -40,18 +60,27 @@ impl State {
             self.jobs.set_back(&self.watched, now);
             self.pauses.set_back(now);
         }
-        let mut gap = jump == ClockJump::Gap;
-        let mut budget = COUNT_BUDGET;
+        if jump == ClockJump::Back {
+            self.tell(Fact::Clock { from, to: now.wall });
+        }
+        self.stood = self.watched.here();
+        let cause = self.watched.cause(now);
+        let mut look = Look { now, cause: cause.unwrap_or(self.before.cause), budget: COUNT_BUDGET };
+        // Nothing came due for long, but somebody was there.
+        let seen = self.before.seen.filter(|seen| cause.is_none() && (from..=now.wall).contains(seen));
+        let late = self.jobs.first().is_some_and(|(slot, _)| *slot < look.horizon());
+        let away = seen.is_none_or(|seen| seen < look.horizon());
+        let gap = late || (jump == ClockJump::Gap && away);
+        if gap && self.loaded {
+            self.tell(Fact::Away { from: seen.unwrap_or(from), to: now.wall, cause: look.cause });
+        }
+        self.decide_owed(&mut look);
         while let Some((slot, name)) = self.jobs.first().filter(|(slot, _)| *slot <= now.wall).cloned() {
-            gap |= self.decide(&name, slot, now, &mut budget);
+            self.decide(&name, slot, &mut look);
         }
         if self.loaded {
             self.watched.reach(now, gap);
             self.end_pauses(now);
-        }
-        if jump == ClockJump::Back || (gap && self.loaded) {
-            let jump = if gap { ClockJump::Gap } else { jump };
-            self.tell(Fact::Clock { jump, from, to: now.wall });
         }
     }
 
@@ -101,6 +130,7 @@ impl State {
             self.settle_retries(now);
             self.start_waiting_strays(now);
             self.boot(now);
+            self.note_made();
         }
         self.pass_time(now);
     }
@@ -123,30 +153,43 @@ impl State {
         }
     }
 
-    /// Decides a job's slots from `first` up to now. True when some are so old that nobody can have watched.
-    fn decide(&mut self, name: &JobName, first: Timestamp, now: Now, budget: &mut u64) -> bool {
-        let horizon = before(now.wall, LATE_LIMIT);
+    /// Decides a job's slots from `first` up to now.
+    fn decide(&mut self, name: &JobName, first: Timestamp, look: &mut Look) {
+        let choice = self.choose(name, Some(first), &BTreeSet::new(), look.now);
+        self.decide_with(name, first, look, choice);
+    }
+
+    /// Decides a job's slots from `first` up to now, of which some are chosen to be made up for.
+    pub(super) fn decide_with(&mut self, name: &JobName, first: Timestamp, look: &mut Look, choice: Choice) {
+        let (now, horizon) = (look.now, look.horizon());
+        let doubted = self.doubted(name);
         let rest = self.pauses.rest(name);
         let (mut rows, mut live) = (Rows::default(), None);
         let (mut newest, mut next) = (first, Some(first));
         while let Some(slot) = next.filter(|slot| *slot <= now.wall) {
             newest = slot;
             let paused = rest.at(slot);
-            if paused.is_some() || slot >= horizon {
+            let in_time = slot >= horizon && !doubted.iter().any(|span| span.holds(slot));
+            if paused.is_some() || in_time {
                 rows.missed(live.take());
             }
             match () {
                 () if paused.is_some() => rows.add(paused, slot),
-                () if slot >= horizon => live = Some(slot),
+                () if choice.slots.contains(&slot) => rows.end(),
+                () if in_time => live = Some(slot),
                 () => rows.missed(Some(slot)),
             }
-            let after = if (slot >= horizon && paused.is_none()) || (rows.last_count() < COUNT_LIMIT && *budget > 0) {
-                *budget = budget.saturating_sub(1);
-                slot
-            } else {
-                leap(slot, &rest, horizon, now).max(slot)
-            };
-            next = self.jobs.following(name, after, &self.watched);
+            if (slot < horizon || paused.is_some()) && (rows.last_count() >= COUNT_LIMIT || look.budget == 0) {
+                let far = leap(slot, &rest, horizon, now);
+                let far = choice.slots.first().map_or(far, |chosen| far.min(just_before(*chosen)));
+                let following = |after| self.jobs.following(name, after, &self.watched);
+                if let Some(last) = catchup::newest(following, slot, far, 1).pop() {
+                    rows.reach(last);
+                    newest = last;
+                }
+            }
+            look.budget = look.budget.saturating_sub(1);
+            next = self.jobs.following(name, newest, &self.watched);
         }
         if rest.outlasts(now.wall) {
             // Due before the pause and found in it: late is too late.
@@ -154,17 +197,21 @@ impl State {
         }
         self.jobs.decided(name, newest, next);
         self.marking = Marking::Due;
-        for row in rows.0 {
-            let fate = row.paused.map_or(Fate::Missed(row.count), |kind| Fate::Paused(kind, row.count));
+        for row in rows.rows {
+            let fate = row.paused.map_or(Fate::Missed(row.count, look.cause), |kind| Fate::Paused(kind, row.count));
             if let Some(kind) = row.paused {
                 self.pauses.pass(name, kind, row.count);
             }
             self.book(name, row.newest, row.oldest, fate);
         }
-        if let Some(slot) = live {
-            self.admit(name, slot, now);
+        let joins = choice.joins;
+        self.make_up(name, choice, now);
+        match live {
+            // It would join those that are made up for, of which as many wait as may.
+            Some(slot) if joins => self.skip(name, slot, Rule::Limit),
+            Some(slot) => self.admit(name, slot, now),
+            None => {}
         }
-        first < horizon
     }
 
     /// A slot is due: by the job's overlap rule it starts, waits, or is let go.
@@ -190,6 +237,13 @@ impl State {
             OnOverlap::Allow => None,
         };
         skip.or_else(|| self.full().then_some(Rule::Limit))
+    }
+
+    /// Lets a slot go by a rule. One of a job that catches up is put off where that is the daemon's end.
+    pub(super) fn skip(&mut self, name: &JobName, slot: Timestamp, rule: Rule) {
+        if !(rule == Rule::Stopping && self.put_off(name, slot)) {
+            self.book(name, slot, slot, Fate::Skipped(rule));
+        }
     }
 
     /// Starts what the overlap rule has let in, or has it wait for the runs that go on.
@@ -230,6 +284,9 @@ impl State {
         let going = self.going.entry(name.clone()).or_default();
         let newest = going.waiting.back().filter(|older| older.trigger != Trigger::CatchUp);
         let older = newest.is_some().then(|| going.waiting.pop_back()).flatten();
+        if ticket.slot.is_some() && going.runs.iter().any(|run| self.preparing.contains(run)) {
+            going.mark_at.get_or_insert(self.stood);
+        }
         going.waiting.push_back(ticket);
         self.carry(name);
         if let Some(older) = older {
@@ -276,7 +333,11 @@ struct Row {
 
 /// Rows, oldest first.
 #[derive(Debug, Default)]
-struct Rows(Vec<Row>);
+struct Rows {
+    rows: Vec<Row>,
+    /// What comes next begins a row.
+    ended: bool,
+}
 
 impl Rows {
     fn missed(&mut self, slot: Option<Timestamp>) {
@@ -286,14 +347,26 @@ impl Rows {
     }
 
     fn add(&mut self, paused: Option<PauseKind>, slot: Timestamp) {
-        match self.0.last_mut().filter(|row| row.paused == paused) {
+        let ended = std::mem::take(&mut self.ended);
+        match self.rows.last_mut().filter(|row| row.paused == paused && !ended) {
             Some(row) => (row.newest, row.count) = (slot, row.count + 1),
-            None => self.0.push(Row { paused, oldest: slot, newest: slot, count: 1 }),
+            None => self.rows.push(Row { paused, oldest: slot, newest: slot, count: 1 }),
         }
     }
 
     fn last_count(&self) -> u64 {
-        self.0.last().map_or(0, |row| row.count)
+        self.rows.last().map_or(0, |row| row.count)
+    }
+
+    /// The last row goes on up to this slot.
+    fn reach(&mut self, slot: Timestamp) {
+        if let Some(row) = self.rows.last_mut() {
+            (row.newest, row.count) = (slot, (row.count + 1).min(COUNT_LIMIT));
+        }
+    }
+
+    fn end(&mut self) {
+        self.ended = true;
     }
 }
 

@@ -69,7 +69,7 @@ fn slot(name: &str, seconds: i64, verdict: SlotVerdict) -> SlotRow {
 }
 
 fn missed() -> SlotVerdict {
-    SlotVerdict::Missed("unwatched".into())
+    SlotVerdict::Missed("down".into())
 }
 
 fn skipped(why: &str) -> SlotVerdict {

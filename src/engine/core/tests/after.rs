@@ -190,7 +190,8 @@ fn lost_runs_are_failures() {
         follower("good", OnOverlap::Allow, &[("a", AfterEnd::Success)]),
         follower("bad", OnOverlap::Allow, &[("a", AfterEnd::Failure)]),
     ]);
-    let entry = crate::engine::ledger::Entry { run: RunId(7), job: name("a"), slot: None, since: at(T0) };
+    let ticket = Ticket::first(RunId(7), None, Trigger::Request, String::new());
+    let entry = crate::engine::ledger::Entry::of(&name("a"), &ticket, at(T0));
     world.step(Event::Lost(vec![entry.clone()]));
     assert_eq!((world.begun("good").len(), world.begun("bad")), (0, vec![("after a", vec![RunId(7)])]));
     // The next engine finds the ledger as it was.

@@ -32,7 +32,7 @@ fn d73_dead_at_a_slot_and_back_a_minute_later() {
     world.sleep(500);
     world.next_engine();
     world.pass(1);
-    assert_eq!(world.fates("a")[1..], [(600, Fate::Missed(1))], "250 s late does not");
+    assert_eq!(world.fates("a")[1..], [(600, Fate::Missed(1, Cause::Down))], "250 s late does not");
 }
 
 #[test]

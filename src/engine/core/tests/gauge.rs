@@ -53,7 +53,7 @@ fn ten_thousand_jobs_are_read_in_no_time() {
     let world = World::with(names.map(|name| job(&name, "@every 1h", OnOverlap::Skip)).collect());
     let mut tallies = Tallies::default();
     for (name, _) in world.state.next_slots(10_000) {
-        for fate in [Fate::Ran(RunId(1)), Fate::Missed(1), Fate::Superseded] {
+        for fate in [Fate::Ran(RunId(1)), Fate::Missed(1, Cause::Down), Fate::Superseded] {
             let slot = world.now.wall;
             tallies.hear(&Fact::Verdict { job: name.clone(), slot, oldest: slot, fate }, &world.state);
         }

@@ -1,6 +1,7 @@
 //! The core against a warden and clocks made of plain values.
 
 mod after;
+mod catchup;
 mod death;
 mod errand;
 mod hold;
@@ -23,6 +24,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::errand::is_errand;
 use super::*;
 use crate::conf::Change;
+use crate::engine::ledger::{self, Page};
 use crate::job::{Armed, Job, JobName, Limits, OnOverlap, Program};
 use crate::schedule::{Dialect, Schedule};
 use crate::wire::{Adopt, AdoptState, Ended, Exit, Failure, MAX_CONTEXT, MAX_MARK, Reach};
@@ -129,6 +131,15 @@ pub struct World {
     pub hushed: Vec<RunId>,
     /// Every run id that was ever booked as over, by this engine.
     pub over: BTreeSet<RunId>,
+    /// The ledger as the engine has said, and as it is on the disk.
+    pub page: Page,
+    pub disk: String,
+    /// Runs that wait for the disk.
+    pub claims: Vec<RunId>,
+    /// The disk takes nothing.
+    pub hung: bool,
+    /// When the warden started.
+    pub started_at: i64,
 }
 
 impl World {
@@ -160,6 +171,11 @@ impl World {
             reports: Vec::new(),
             hushed: Vec::new(),
             over: BTreeSet::new(),
+            page: Page::default(),
+            disk: String::new(),
+            claims: Vec::new(),
+            hung: false,
+            started_at: second,
         };
         world.step(Event::Loaded { changes: vec![], complete: true });
         world
@@ -174,6 +190,7 @@ impl World {
         }
         world.state = State::new(setting(0, None, false, T0), world.now);
         world.load_all();
+        world.write_ledger();
         world
     }
 
@@ -200,6 +217,32 @@ impl World {
     pub fn step(&mut self, event: Event) {
         let effects = self.state.step(event, self.now);
         self.perform(effects);
+        if !self.hung && self.cut != Some(0) && !self.claims.is_empty() {
+            self.write_ledger();
+        }
+    }
+
+    /// Time goes on: what was said before is on the disk by then.
+    fn save(&mut self, to: Timestamp) {
+        if !self.hung && self.cut != Some(0) && to != self.now.wall {
+            self.write_ledger();
+        }
+    }
+
+    /// The disk takes the ledger.
+    pub fn write_ledger(&mut self) {
+        self.disk = self.page.write(&self.head(), self.now.wall);
+        let claims = std::mem::take(&mut self.claims);
+        if claims.is_empty() {
+            return;
+        }
+        let effects = self.state.step(Event::Claimed(claims), self.now);
+        self.perform(effects);
+    }
+
+    /// Of the ledger of this warden.
+    fn head(&self) -> String {
+        ledger::head("boot", at(self.started_at))
     }
 
     pub fn perform(&mut self, effects: Vec<Effect>) {
@@ -222,6 +265,12 @@ impl World {
                     self.receive(message);
                 }
                 Effect::ReadEnvironment { run, .. } => self.reading.push(run),
+                Effect::Note(word) => {
+                    if let Word::Claim(entry) = &word {
+                        self.claims.push(entry.run);
+                    }
+                    self.page.hear(word);
+                }
                 Effect::CloseOutput(run) => self.closed.push(run),
                 Effect::CloseErrand(run) => self.hushed.push(run),
                 Effect::Reported(report) => self.reports.push(report),
@@ -307,13 +356,15 @@ impl World {
         self.tick(self.now.wall + SignedDuration::from_secs(seconds));
     }
 
-    fn tick(&mut self, to: Timestamp) {
+    pub fn tick(&mut self, to: Timestamp) {
+        self.save(to);
         self.now.mono += Duration::try_from(to.duration_since(self.now.wall)).unwrap();
         self.now.wall = to;
     }
 
     /// The wall clock is set.
     pub fn set_clock(&mut self, second: i64) {
+        self.save(at(second));
         self.now.wall = at(second);
         self.step(Event::Wake);
     }
@@ -322,6 +373,13 @@ impl World {
         let starting = |(id, known): (&RunId, &Known)| (known.state == AdoptState::Starting).then_some(*id);
         let ids: Vec<RunId> = self.warden.runs.iter().filter_map(starting).collect();
         ids.into_iter().for_each(|id| self.started(id));
+    }
+
+    /// The same, where the engine still lives to hear of it.
+    pub fn start_all_that_start(&mut self) {
+        if self.cut != Some(0) {
+            self.start_all();
+        }
     }
 
     pub fn started(&mut self, run: RunId) {
@@ -391,9 +449,13 @@ impl World {
         self.reading.clear();
         self.closed.clear();
         self.expected.clear();
-        let setting = setting(self.generation, self.warden.mark.clone(), self.boot, T0);
-        self.state =
-            State::new(Setting { pauses: self.kept.clone(), hold: self.kept_hold.clone(), ..setting }, self.now);
+        self.claims.clear();
+        self.page = Page::default();
+        let setting = setting(self.generation, self.warden.mark.clone(), self.boot, self.started_at);
+        let left = ledger::read(&self.disk, &self.head()).unwrap_or_default();
+        let lost = left.lost();
+        let (pauses, hold) = (self.kept.clone(), self.kept_hold.clone());
+        self.state = State::new(Setting { pauses, hold, left, ..setting }, self.now);
         for (run, known) in self.warden.runs.clone() {
             let adopt = Adopt { run, context: known.context, state: known.state, spools: vec![] };
             self.step(Event::Adopt(Box::new(adopt)));
@@ -402,6 +464,19 @@ impl World {
             }
         }
         self.load_all();
+        self.step(Event::Lost(lost));
+        if !self.hung {
+            self.write_ledger();
+        }
+    }
+
+    /// Warden, engine and runs are gone at once; another daemon starts from what is on the disk.
+    pub fn next_daemon(&mut self) {
+        self.warden = Warden { started: std::mem::take(&mut self.warden.started), ..Warden::default() };
+        self.started_at = self.now.wall.as_second();
+        self.generation = 0;
+        self.next_engine();
+        self.generation = 0;
     }
 
     pub fn fates(&self, job: &str) -> Vec<(i64, Fate)> {
@@ -444,6 +519,7 @@ pub fn setting(generation: u32, mark: Option<Vec<u8>>, boot: bool, started: i64)
         journal: None,
         boot,
         mark,
+        left: Left::default(),
         pauses: BTreeMap::new(),
         hold: None,
     }

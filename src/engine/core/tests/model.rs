@@ -3,16 +3,29 @@
 use proptest::prelude::*;
 
 use super::super::errand::PLACES;
+use super::catchup::catching_up;
 use super::*;
 use crate::engine::PauseKind;
+use crate::job::CatchUpRule;
 
-const JOBS: [(&str, &str, OnOverlap); 5] = [
-    ("skip", "*/20 * * * * *", OnOverlap::Skip),
-    ("queue", "*/30 * * * * *", OnOverlap::Queue),
-    ("replace", "*/45 * * * * *", OnOverlap::Replace),
-    ("allow", "0 * * * * *", OnOverlap::Allow),
-    ("file", "*/40 * * * * *", OnOverlap::Queue),
+const JOBS: [(&str, &str, OnOverlap, CatchUpRule); 9] = [
+    ("skip", "*/20 * * * * *", OnOverlap::Skip, CatchUpRule::None),
+    ("queue", "*/30 * * * * *", OnOverlap::Queue, CatchUpRule::None),
+    ("replace", "*/45 * * * * *", OnOverlap::Replace, CatchUpRule::None),
+    ("allow", "0 * * * * *", OnOverlap::Allow, CatchUpRule::None),
+    ("file", "*/40 * * * * *", OnOverlap::Queue, CatchUpRule::None),
+    ("last", "*/25 * * * * *", OnOverlap::Replace, CatchUpRule::Last),
+    ("last file", "*/35 * * * * *", OnOverlap::Queue, CatchUpRule::Last),
+    ("all", "*/15 * * * * *", OnOverlap::Skip, CatchUpRule::All),
+    ("all allow", "*/50 * * * * *", OnOverlap::Allow, CatchUpRule::All),
 ];
+/// Slots of `all` that are made up for.
+const MOST: u32 = 3;
+
+/// Sequences of each property; 10,000 of each take some minutes.
+fn cases() -> u32 {
+    std::env::var("ROTAD_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(64)
+}
 
 #[derive(Debug, Clone)]
 enum Move {
@@ -35,9 +48,33 @@ enum Move {
     Release,
     Die(usize),
     Order(usize),
+    /// The wall clock goes on, and the monotonic one does not.
+    Suspend(i64),
+    /// The ledger is not written, for so many seconds.
+    Hang(i64),
+    /// Daemon and runs are gone at once, after so many messages and an age without a write; and come back so much later.
+    Kill(usize, i64),
+    /// The machine is.
+    Reboot(usize, i64),
+    /// The daemon is stopped in order, and started so much later.
+    Restart(i64),
 }
 
-fn moves(clock: bool, edits: bool, death: bool) -> impl Strategy<Value = Vec<Move>> {
+/// What may happen.
+#[derive(Debug, Clone, Copy, Default)]
+struct May {
+    /// The clock is set.
+    clock: bool,
+    /// Definitions change.
+    edits: bool,
+    /// Engines die.
+    death: bool,
+    /// Daemons die.
+    daemons: bool,
+}
+
+fn moves(may: May) -> impl Strategy<Value = Vec<Move>> {
+    let May { clock, edits, death, daemons } = may;
     let mut all = vec![
         (6, (0..90i64).prop_map(Move::Pass).boxed()),
         (1, (0..400i64).prop_map(Move::Sleep).boxed()),
@@ -65,15 +102,23 @@ fn moves(clock: bool, edits: bool, death: bool) -> impl Strategy<Value = Vec<Mov
     if death {
         all.push((4, (0..6usize).prop_map(Move::Die).boxed()));
     }
+    all.push((1, (0..400i64).prop_map(Move::Suspend).boxed()));
+    if daemons {
+        all.push((2, (0..9usize, 0..200i64).prop_map(|(after, away)| Move::Kill(after, away)).boxed()));
+        all.push((1, (0..9usize, 0..400i64).prop_map(|(after, away)| Move::Reboot(after, away)).boxed()));
+        all.push((2, (0..200i64).prop_map(Move::Restart).boxed()));
+    } else {
+        all.push((1, (0..3i64).prop_map(Move::Hang).boxed()));
+    }
     prop::collection::vec(prop::strategy::Union::new_weighted(all), 1..120)
 }
 
 fn definition(n: usize) -> Job {
-    let (name, schedule, on_overlap) = JOBS[n % JOBS.len()];
-    let environment_file = (name == "file").then(|| "/etc/env".into());
+    let (name, schedule, on_overlap, rule) = JOBS[n % JOBS.len()];
+    let environment_file = name.ends_with("file").then(|| "/etc/env".into());
     let retries = crate::job::Retries { delay: Duration::from_secs(15), ..crate::job::Retries::of(2) };
-    let timeout = Some(Duration::from_secs(50));
-    Job { environment_file, timeout, retries: Some(Box::new(retries)), ..job(name, schedule, on_overlap) }
+    let (timeout, retries) = (Some(Duration::from_secs(50)), Some(Box::new(retries)));
+    Job { environment_file, timeout, retries, ..catching_up(name, schedule, on_overlap, rule, MOST) }
 }
 
 fn world() -> World {
@@ -161,6 +206,40 @@ fn play(world: &mut World, a_move: Move) {
             world.pass(25);
             world.next_engine();
         }
+        Move::Suspend(seconds) => {
+            let mono = world.now.mono;
+            world.sleep(seconds);
+            world.now.mono = mono;
+            world.step(Event::Wake);
+        }
+        Move::Hang(seconds) => {
+            world.hung = true;
+            world.pass(seconds);
+            world.hung = false;
+            world.write_ledger();
+        }
+        Move::Kill(after, away) | Move::Reboot(after, away) => {
+            // At a slot, with its claims on the disk or not.
+            if let Some(next) = world.state.next_wall().filter(|next| *next > world.now.wall) {
+                world.tick(next);
+                (world.hung, world.cut) = (after % 2 == 0, Some(after));
+                world.step(Event::Wake);
+                world.start_all_that_start();
+            }
+            world.hung = true;
+            world.sleep(away);
+            (world.hung, world.cut) = (false, None);
+            if matches!(a_move, Move::Reboot(..)) {
+                world.now.mono = Duration::from_secs(away.unsigned_abs() % 7);
+            }
+            world.next_daemon();
+        }
+        Move::Restart(away) => {
+            finish_in_order(world);
+            world.write_ledger();
+            world.sleep(away);
+            world.next_daemon();
+        }
     }
     while let Some(run) = world.closed.pop() {
         world.drain_output(run);
@@ -170,7 +249,7 @@ fn play(world: &mut World, a_move: Move) {
 /// What holds after every move, whatever happens.
 fn check(world: &World) {
     world.assert_no_slot_twice();
-    for (name, _, on_overlap) in JOBS {
+    for (name, _, on_overlap, _) in JOBS {
         if on_overlap != OnOverlap::Allow {
             assert!(world.runs_of(name).len() <= 1, "two runs of {name}");
         }
@@ -182,7 +261,7 @@ fn check(world: &World) {
 /// Every slot of the jobs up to now has exactly one verdict; rows of missed ones stand for as many as they say. Those that
 /// wait or were put off by a clock set back are told apart by `settled`.
 fn check_verdicts(world: &World) {
-    for (text, _, _) in JOBS {
+    for (text, ..) in JOBS {
         let schedule = definition(JOBS.iter().position(|job| job.0 == text).unwrap()).schedule.unwrap();
         let pauses = pauses_of(world, text);
         let mut due = BTreeSet::new();
@@ -197,7 +276,7 @@ fn check_verdicts(world: &World) {
                 continue;
             }
             let mine: Vec<Timestamp> = match fate {
-                Fate::Missed(count) | Fate::Paused(_, count) => {
+                Fate::Missed(count, _) | Fate::Paused(_, count) => {
                     let row: Vec<_> = due.range(*oldest..=*slot).copied().collect();
                     assert_eq!(row.len() as u64, *count, "{text}: a row from {oldest} to {slot}");
                     row
@@ -254,6 +333,13 @@ fn in_pause(pauses: &[Span], slot: Timestamp) -> Option<PauseKind> {
 
 /// Stops everything, and expects nothing to be left.
 fn close(world: &mut World) {
+    finish_in_order(world);
+    assert_eq!(world.warden.runs.len(), 0, "all forgotten");
+    assert_eq!(world.warden.drained, 1);
+    assert_eq!(world.state.show_status().running, 0);
+}
+
+fn finish_in_order(world: &mut World) {
     world.step(Event::Drain { grace: Duration::from_secs(5) });
     for _ in 0..4 {
         world.start_all();
@@ -268,9 +354,25 @@ fn close(world: &mut World) {
         }
         world.pass(3);
     }
-    assert_eq!(world.warden.runs.len(), 0, "all forgotten");
-    assert_eq!(world.warden.drained, 1);
-    assert_eq!(world.state.show_status().running, 0);
+}
+
+/// What the daemon put off at its end is decided by another, whose runs all end.
+fn close_again(world: &mut World) {
+    world.write_ledger();
+    world.next_daemon();
+    while !world.warden.runs.is_empty() || !world.reading.is_empty() {
+        for run in std::mem::take(&mut world.reading) {
+            world.step(Event::Environment { run, read: Ok(vec![]) });
+        }
+        world.start_all();
+        for run in with_state(world, |known| matches!(known.state, AdoptState::Running { .. })) {
+            world.end(run, Exit::Code(0));
+        }
+        for run in with_state(world, |known| matches!(known.state, AdoptState::Ended { .. })) {
+            world.drain_output(run);
+        }
+    }
+    check(world);
 }
 
 /// A world from its beginning to its end, checked after each move.
@@ -281,29 +383,64 @@ fn live(moves: Vec<Move>) -> World {
         check(&world);
     }
     close(&mut world);
+    close_again(&mut world);
     world
 }
 
+/// Every slot has at least one verdict, however often engines and daemons died.
+fn check_accounted(world: &World) {
+    for (n, (text, ..)) in JOBS.iter().enumerate() {
+        let schedule = definition(n).schedule.unwrap();
+        let mut told: Vec<(Timestamp, Timestamp)> = Vec::new();
+        for fact in &world.facts {
+            if let Fact::Verdict { job, slot, oldest, .. } = fact
+                && *job == name(text)
+            {
+                told.push((*oldest, *slot));
+            }
+        }
+        let mut slot = at(T0);
+        while let Some(next) = schedule.next(slot, at(T0)).filter(|next| *next <= world.now.wall) {
+            slot = next;
+            assert!(told.iter().any(|(from, to)| (*from..=*to).contains(&slot)), "{text}: no verdict for {slot}");
+        }
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn d70_d71_d72_one_verdict_one_outcome_never_two_runs(moves in moves(false, false, false)) {
+    fn d70_d71_d72_one_verdict_one_outcome_never_two_runs(moves in moves(May::default())) {
         check_verdicts(&live(moves));
     }
 
     #[test]
-    fn a7_clock_steps_and_edits_never_run_a_slot_twice(moves in moves(true, true, false)) {
+    fn a7_clock_steps_and_edits_never_run_a_slot_twice(moves in moves(May { clock: true, edits: true, ..May::default() })) {
         live(moves);
     }
 
     #[test]
-    fn d73_an_engine_that_dies_at_any_message_loses_and_doubles_nothing(moves in moves(false, false, true)) {
+    fn d73_an_engine_that_dies_at_any_message_loses_and_doubles_nothing(moves in moves(May { death: true, ..May::default() })) {
         live(moves);
     }
 
     #[test]
-    fn d73_all_of_it_together(moves in moves(true, true, true)) {
+    fn d73_all_of_it_together(moves in moves(May { clock: true, edits: true, death: true, daemons: false })) {
+        live(moves);
+    }
+
+    #[test]
+    fn f87_a_daemon_that_dies_at_any_moment_runs_no_slot_twice_and_leaves_none_without_a_verdict(
+        moves in moves(May { death: true, daemons: true, ..May::default() })
+    ) {
+        check_accounted(&live(moves));
+    }
+
+    #[test]
+    fn f87_nor_when_clocks_jump_and_files_change(
+        moves in moves(May { clock: true, edits: true, death: true, daemons: true })
+    ) {
         live(moves);
     }
 }

@@ -123,7 +123,7 @@ fn a_pause_outlives_engines_and_its_time_is_told_by_the_wall() {
     assert_eq!(world.paused("a"), [60, 330 - 30], "the rest of it, in one row");
     let paused: u64 = world.facts.iter().filter_map(count_paused).sum();
     assert_eq!(paused, 5);
-    assert_eq!(world.fates("a")[2..], [(420, Fate::Missed(2)), (480, Fate::Ran(world.runs_of("a")[0]))]);
+    assert_eq!(world.fates("a")[2..], [(420, Fate::Missed(2, Cause::Down)), (480, Fate::Ran(world.runs_of("a")[0]))]);
     assert!(world.kept.is_empty());
     assert!(world.number("a").unwrap() > u64::from(u32::MAX), "no number is given again");
 }

@@ -41,7 +41,7 @@ fn a6_a_correction_that_is_taken_back_runs_what_it_had_missed() {
     let mut world = World::with(vec![minutely()]);
     world.pass(60);
     world.set_clock(T0 + 3 * 365 * 86_400 - 1 + 3_600);
-    assert!(matches!(world.fates("a").iter().rev().nth(1), Some((_, Fate::Missed(n))) if *n >= COUNT_LIMIT));
+    assert!(matches!(world.fates("a").iter().rev().nth(1), Some((_, Fate::Missed(n, _))) if *n >= COUNT_LIMIT));
     world.facts.clear();
     world.set_clock(T0 + 90);
     let view = world.state.show_job(&name("a")).unwrap();
@@ -97,7 +97,7 @@ fn a8_a9_a_night_that_nobody_watched_is_one_row_and_one_run() {
     world.sleep(9 * 3600 + 10);
     world.step(Event::Wake);
     let night = 9 * 3600 + 60;
-    assert_eq!(world.fates("a")[0], (night - 60, Fate::Missed(539)));
+    assert_eq!(world.fates("a")[0], (night - 60, Fate::Missed(539, Cause::Stopped)));
     assert!(matches!(world.fates("a")[1], (slot, Fate::Ran(_)) if slot == night));
     assert_eq!(world.fates("a").len(), 2);
 }
@@ -110,7 +110,7 @@ fn a10_a_million_missed_slots_cost_little() {
     let begun = std::time::Instant::now();
     world.step(Event::Wake);
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
-    assert!(matches!(world.fates("j0")[0], (_, Fate::Missed(n)) if n >= COUNT_LIMIT));
+    assert!(matches!(world.fates("j0")[0], (_, Fate::Missed(n, _)) if n >= COUNT_LIMIT));
     assert_eq!(world.ran("j99"), [1_000_000]);
     assert_eq!(world.warden.started.len(), 100);
 }
