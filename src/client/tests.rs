@@ -55,6 +55,8 @@ fn all(client: &Client) -> Vec<Error> {
     let output = Output { follow: true, lines: Some(3), ..Output::default() };
     let name = "mysql-monitor-20000-@every 10s";
     let until = "2030-01-01T00:00:00Z".parse().unwrap();
+    let part =
+        Part { since: Some(until), until: Some(until), failed: true, limit: Some(7), before: Some("a b".into()) };
     vec![
         client.status().unwrap_err(),
         client.jobs().unwrap_err(),
@@ -76,6 +78,16 @@ fn all(client: &Client) -> Vec<Error> {
         client.run_output(run, output).unwrap_err(),
         client.findings().unwrap_err(),
         client.reload().unwrap_err(),
+        client.skip_next(name, 3, "a & b").unwrap_err(),
+        client.hold(End::After(Duration::from_secs(90)), "a & b").unwrap_err(),
+        client.hold(End::At(until), "").unwrap_err(),
+        client.release().unwrap_err(),
+        client.history(None, &part).unwrap_err(),
+        client.history(Some(name), &part).unwrap_err(),
+        client.slots(name, &part).unwrap_err(),
+        client.past_runs(name, &part).unwrap_err(),
+        client.run_in_full(run).unwrap_err(),
+        client.why(name, Some(until)).unwrap_err(),
     ]
 }
 

@@ -221,7 +221,7 @@ impl State {
         let stopping = self.stopping.is_some().then_some(Rule::Stopping);
         let skip = stopping.or_else(|| self.overlaps(&job, going));
         if let Some(rule) = skip {
-            return self.book(name, slot, slot, Fate::Skipped(rule));
+            return self.skip(name, slot, rule);
         }
         let ticket = Ticket::first(self.next_run(now), Some(slot), Trigger::Schedule, String::new());
         self.enter(&job, ticket, going, now);
