@@ -14,7 +14,7 @@ pub struct Output {
     pub follow: bool,
     /// Of each run, begin with at most so many lines; absent: with all that are kept.
     pub lines: Option<usize>,
-    /// Of a run, begin with this line, counted from 1; then `lines` counts from there.
+    /// Of one run alone, begin with this line, counted from 1; then `lines` counts from there.
     pub from: Option<u64>,
 }
 
@@ -70,7 +70,10 @@ impl Client {
     /// `no-such-job`.
     pub fn job_output(&self, name: &str, runs: usize, output: Output) -> Result<Records<'_>, Error> {
         let runs = (runs != 1).then_some(runs);
-        self.records(own(Method::GET, &job_path(name, &format!("/output{}", output.query(runs)))))
+        self.records(own(
+            Method::GET,
+            &job_path(name, &format!("/output{}", Output { from: None, ..output }.query(runs))),
+        ))
     }
 
     /// One run, going on or remembered.

@@ -162,7 +162,8 @@ impl Engine {
 fn word(change: &Change) -> &'static str {
     match change {
         Change::Define(_) | Change::Write { .. } => "defined",
-        Change::Delete(_) | Change::Remove(..) => "deleted",
+        Change::Delete(_) => "deleted",
+        Change::Remove(..) => "removed",
         Change::Disable(_) => "disabled",
         Change::Resume(_) => "enabled",
         Change::Reschedule(..) => "rescheduled",

@@ -220,7 +220,7 @@ impl State {
             if self.following.unmarked {
                 self.send_mark();
             }
-            if let Some(forget) = self.to_forget(&over) {
+            if let Some(forget) = self.not_forgotten(&over) {
                 forget.successors.extend(unknown.iter().flat_map(|unknown| &unknown.before));
                 let tickets = unknown.into_iter().map(|unknown| (unknown.job, unknown.ticket)).collect();
                 let (run, context) = (forget.run, forget.context.take());
@@ -253,7 +253,7 @@ impl State {
         }
     }
 
-    fn to_forget(&mut self, over: &Over) -> Option<&mut Forget> {
+    fn not_forgotten(&mut self, over: &Over) -> Option<&mut Forget> {
         self.forgets.iter_mut().rev().find(|forget| Some(forget.run) == over.forget)
     }
 

@@ -152,6 +152,7 @@ pub struct Label {
 
 /// What happened that people want to know. Each is told once, by the part that decides it.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "a fact is boxed as an effect, and soon gone")]
 pub enum Fact {
     /// A definition is armed.
     Armed {

@@ -423,23 +423,19 @@ fn check_both(world: &World) {
                 come.clear();
             }
         }
-        match fact {
-            Fact::Over(record) => {
-                let (key, counts) = match record.job.as_str() {
-                    "a" => ("a", true),
-                    "b" => ("b", record.outcome.success()),
-                    _ => continue,
-                };
-                match counts {
-                    true => drop(come.insert(key, record.ticket.of)),
-                    false => drop(come.remove(key)),
-                }
-                if come.len() == 2 {
-                    due.push(record.ticket.of);
-                    come.clear();
-                }
-            }
-            _ => {}
+        let Fact::Over(record) = fact else { continue };
+        let (key, counts) = match record.job.as_str() {
+            "a" => ("a", true),
+            "b" => ("b", record.outcome.success()),
+            _ => continue,
+        };
+        match counts {
+            true => drop(come.insert(key, record.ticket.of)),
+            false => drop(come.remove(key)),
+        }
+        if come.len() == 2 {
+            due.push(record.ticket.of);
+            come.clear();
         }
     }
     let let_go = world.fates("both").len();
