@@ -24,6 +24,8 @@ const CHECK_LIMIT: Duration = Duration::from_secs(2);
 const WRITER_CACHE_KIB: i32 = 512;
 /// How long the writer waits for a lock before it lets the queue grow.
 const WRITER_PATIENCE: Duration = Duration::from_millis(250);
+/// Pages of the log that are written home at once: fewer, and there is a sync for little; more, and rows wait for it.
+const HOME_PAGES: i64 = 256;
 /// The log beside the database is cut back to this once it is written home.
 const WAL_LIMIT: i64 = 8 << 20;
 
@@ -107,7 +109,7 @@ pub fn open(path: &Path) -> Result<(Connection, Identity), Closed> {
         // Before the first table, or never.
         conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     }
-    // No commit waits for the disk, only the writing home of the log does, after a thousand pages or twenty seconds. A
+    // No commit waits for the disk, only the writing home of the log does, after 256 pages or twenty seconds. A
     // killed process loses nothing: what is committed is the kernel's. A power cut may lose the last commits since then, never
     // a part of one, for each page of the log has a checksum. That is enough here: what runs and what has been decided is not
     // decided by the history, so that the lost rows are missing and nothing runs twice for them; and a commit that waited for
@@ -115,6 +117,7 @@ pub fn open(path: &Path) -> Result<(Connection, Identity), Closed> {
     conn.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     conn.pragma_update(None, "synchronous", "NORMAL")?;
     conn.pragma_update_and_check(None, "journal_size_limit", WAL_LIMIT, |_| Ok(()))?;
+    conn.pragma_update_and_check(None, "wal_autocheckpoint", HOME_PAGES, |_| Ok(()))?;
     conn.pragma_update(None, "trusted_schema", false)?;
     conn.set_prepared_statement_cache_capacity(48);
     if unclean {
