@@ -20,6 +20,7 @@ pub mod sink;
 pub mod history;
 pub mod metrics;
 pub mod beat;
+pub mod why;
 pub mod alarm;
 pub mod api;
 pub mod client;

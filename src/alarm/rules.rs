@@ -58,6 +58,13 @@ impl Rules {
         self.tallies.insert(job, tally);
     }
 
+    /// The same of a job that is armed already: a history may be slow to open.
+    pub fn restore_late(&mut self, job: &JobName, tally: Tally, now: Now) {
+        if let Some(watch) = self.unlist(job) {
+            self.list(job.clone(), watch.knowing(tally, now));
+        }
+    }
+
     /// The first snapshot is armed: what is known of jobs that are not in it is forgotten.
     pub fn settle(&mut self) {
         self.tallies.clear();

@@ -135,6 +135,15 @@ impl Watch {
         Self { notify, active, failing, quiet, slots, running, took, dampers }
     }
 
+    /// The same once a history says how it stood before. What was seen since goes before that.
+    pub fn knowing(self, tally: Tally, now: Now) -> Self {
+        if self.failing.is_some() || self.quiet.success {
+            return self;
+        }
+        let known = Self::new(self.notify.clone(), self.active, tally, now);
+        Self { failing: known.failing, quiet: known.quiet, ..self }
+    }
+
     /// The same job under other rules.
     pub fn under(mut self, notify: Arc<Notify>, active: bool, now: Now) -> Self {
         if notify != self.notify {

@@ -4,14 +4,17 @@
 use jiff::Timestamp;
 
 use super::answer::Problem;
-use super::route::End;
+use super::route::{End, Filter};
 use crate::conf::units;
 use crate::conf::yaml::MAX_FILE;
+use crate::engine::core::MAX_SKIP;
 use crate::job::JobName;
 use crate::wire::RunId;
 
 /// Most runs of a job whose output is given at once.
 const MAX_RUNS: usize = 100;
+/// Rows of the history that are given at once: at most, and where nothing is said.
+const ROWS: (usize, usize) = (1000, 100);
 /// Longest text that a person gives as a reason, in bytes.
 const MAX_REASON: usize = 1000;
 
@@ -85,6 +88,41 @@ impl Given<'_> {
                 Ok(End::At(until))
             }
         }
+    }
+
+    /// Which part of the history.
+    pub fn filter(&self) -> Result<Filter, Problem> {
+        let bad = || Problem::new(400, "bad-query", format!("limit is a number from 1 to {}", ROWS.0));
+        let limit = self.value("limit").map_or(Ok(ROWS.1), str::parse).map_err(|_| bad())?;
+        if limit == 0 || limit > ROWS.0 {
+            return Err(bad());
+        }
+        let (since, until) = (self.instant("since")?, self.instant("until")?);
+        Ok(Filter { since, until, failed: self.truth("failed", false)?, limit, before: self.decoded("before")? })
+    }
+
+    pub fn at(&self) -> Result<Option<Timestamp>, Problem> {
+        self.instant("at")
+    }
+
+    pub fn from(&self) -> Result<Option<u64>, Problem> {
+        let bad = || Problem::new(400, "bad-query", "from is the number of a line, counted from 1");
+        let from: Option<u64> = self.value("from").map(str::parse).transpose().map_err(|_| bad())?;
+        if from == Some(0) { Err(bad()) } else { Ok(from) }
+    }
+
+    fn instant(&self, key: &str) -> Result<Option<Timestamp>, Problem> {
+        let bad = |_| {
+            Problem::new(400, "bad-query", format!("{key} is an instant with its offset"))
+                .hint(format!("?{key}=2030-01-31T08:00:00%2B08:00"))
+        };
+        self.decoded(key)?.map(|text| text.parse().map_err(bad)).transpose()
+    }
+
+    pub fn count(&self) -> Result<u32, Problem> {
+        let bad = || Problem::new(400, "bad-query", format!("count is a number from 1 to {MAX_SKIP}"));
+        let count = self.value("count").map_or(Ok(1), str::parse).map_err(|_| bad())?;
+        if (1..=MAX_SKIP).contains(&count) { Ok(count) } else { Err(bad()) }
     }
 
     fn truth(&self, key: &str, otherwise: bool) -> Result<bool, Problem> {

@@ -26,6 +26,7 @@ mod inflow;
 pub mod monitor;
 mod outflow;
 mod owner;
+mod past;
 pub mod peer;
 mod places;
 mod private;
@@ -44,6 +45,7 @@ use tokio::sync::mpsc;
 
 use crate::conf::Config;
 use crate::engine;
+use crate::history::History;
 use crate::sink::Tails;
 use admission::{Admission, Names};
 use answer::Answer;
@@ -66,11 +68,17 @@ pub fn serve(
     config: &Config,
     requests: mpsc::Sender<engine::Request>,
     tails: Tails,
+    history: History,
 ) -> io::Result<()> {
     let (server, door) = open()?;
     let door = Arc::new(RwLock::new(door));
-    let endpoint =
-        Arc::new(Endpoint { engine: Engine::new(requests), tails, places: Places::of(config), held: Held::new() });
+    let endpoint = Arc::new(Endpoint {
+        engine: Engine::new(requests),
+        tails,
+        places: Places::of(config),
+        held: Held::new(),
+        history,
+    });
     Gate::new(Admission::new(Names::of(config)), Arc::clone(&door)).start(unix, ports)?;
     thread::Builder::new().name("api".into()).spawn(move || {
         let mut server = server;
@@ -108,6 +116,7 @@ struct Endpoint {
     tails: Tails,
     places: Places,
     held: Held,
+    history: History,
 }
 
 /// One thread a request; the gate bounds how many there are. Comes back when the library no longer takes connections, as
@@ -166,13 +175,25 @@ impl Endpoint {
 
     fn carry_out(&self, call: Call, peer: Peer) -> Result<Reply, answer::Problem> {
         use engine::Request;
-        let engine = &self.engine;
+        let (engine, history) = (&self.engine, &self.history);
         let whole = |answer| Ok(Reply::Whole(answer));
         match call {
             Call::Status => whole(Answer::ok(&engine.ask(Request::Status)?)),
-            Call::Jobs => whole(Answer::ok(&engine.ask(Request::Jobs)?)),
-            Call::Job(name) => whole(Answer::ok(&engine.ask(|reply| Request::Job(name, reply))?)),
-            Call::Run(run) => whole(Answer::ok(&engine.ask(|reply| Request::Run(run, reply))?)),
+            Call::Jobs => {
+                let mut jobs = engine.ask(Request::Jobs)?;
+                past::remember_last(history, &mut jobs);
+                whole(Answer::ok(&jobs))
+            }
+            Call::Job(name) => {
+                let mut job = engine.ask(|reply| Request::Job(name, reply))?;
+                past::remember_last(history, std::slice::from_mut(&mut job));
+                whole(Answer::ok(&job))
+            }
+            Call::Run(run) => whole(Answer::ok(&past::run(engine, history, run)?)),
+            Call::History { job, filter } => whole(past::entries(history, job, &filter)?),
+            Call::Slots(job, filter) => whole(past::slots(history, job, &filter)?),
+            Call::Runs(job, filter) => whole(past::runs(history, job, &filter)?),
+            Call::Why { name, at } => whole(Answer::ok(&past::why(engine, history, &name, at)?)),
             Call::Findings => whole(Answer::ok(&engine.ask(Request::Files)?)),
             Call::Reload => whole(Answer::ok(&engine.ask(Request::Reload)?)),
             Call::StopJob(name) => whole(Answer::stopping(&engine.ask(|reply| Request::StopJob(name, reply))?)),
@@ -186,6 +207,15 @@ impl Endpoint {
                 let (until, by) = (end.from(Timestamp::now())?, peer.to_string());
                 whole(Answer::ok(&engine.ask(|reply| Request::Pause { name, until, reason, by, reply })?))
             }
+            Call::SkipNext { name, count, reason } => {
+                let by = peer.to_string();
+                whole(Answer::ok(&engine.ask(|reply| Request::SkipNext { name, count, reason, by, reply })?))
+            }
+            Call::Hold { end, reason } => {
+                let (until, by) = (end.from(Timestamp::now())?, peer.to_string());
+                whole(Answer::ok(&engine.ask(|reply| Request::Hold { until, reason, by, reply })?))
+            }
+            Call::Release => whole(Answer::ok(&engine.ask(Request::Release)?)),
             Call::Start { name, follow } => {
                 let job = name.clone();
                 let run = engine.ask(|reply| Request::Start { name, by: peer.to_string(), reply })?;
@@ -194,9 +224,18 @@ impl Endpoint {
                     false => whole(Answer::started(run, &job)),
                 }
             }
-            Call::RunOutput { run, follow, lines } => {
-                let view = engine.ask(|reply| Request::Run(run, reply))?;
-                Ok(Reply::Stream(stream::Stream::run(run, view.job, follow).lines(lines)))
+            Call::RunOutput { run, follow, lines, from } => {
+                let stream = match engine.ask(|reply| Request::Run(run, reply)) {
+                    Ok(view) if view.state != "over" || !self.tails.attempts_of(run).is_empty() => {
+                        stream::Stream::run(run, view.job, follow)
+                    }
+                    known => match (past::output(history, run), known) {
+                        (Some((view, copies)), _) => stream::Stream::copy(view, copies),
+                        (None, Ok(view)) => stream::Stream::run(run, view.job, follow),
+                        (None, Err(problem)) => return Err(problem),
+                    },
+                };
+                Ok(Reply::Stream(stream.lines(lines).from(from)))
             }
             Call::JobOutput { name, follow, runs, lines } => {
                 let view = engine.ask(|reply| Request::Job(name, reply))?;

@@ -41,7 +41,7 @@ pub enum Record {
     },
     /// Lines from the run's beginning that are no longer kept.
     Skipped {
-        /// How many.
+        /// How many; 0: nobody knows.
         skipped: u64,
         /// Of which run.
         run: String,

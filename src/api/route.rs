@@ -79,6 +79,26 @@ pub enum Call {
         follow: bool,
         /// Begin with at most so many lines.
         lines: Option<usize>,
+        /// Begin with this line, counted from 1: `lines` is counted from there.
+        from: Option<u64>,
+    },
+    /// What became of slots and requests, newest first.
+    History {
+        /// Of which job; of all where there is none.
+        job: Option<JobName>,
+        /// Which of it.
+        filter: Filter,
+    },
+    /// What became of the slots of a job, newest first.
+    Slots(JobName, Filter),
+    /// The attempts of a job's runs that are over, newest first.
+    Runs(JobName, Filter),
+    /// Why a job ran at an instant, or did not.
+    Why {
+        /// Which.
+        name: JobName,
+        /// When; absent: its newest slot.
+        at: Option<Timestamp>,
     },
     /// Files with findings.
     Findings,
@@ -102,6 +122,39 @@ pub enum Call {
         /// Why, for people.
         reason: String,
     },
+    /// Let the next slots go.
+    SkipNext {
+        /// Of which job.
+        name: JobName,
+        /// How many.
+        count: u32,
+        /// Why, for people.
+        reason: String,
+    },
+    /// Let no slot of any job run for a while.
+    Hold {
+        /// How long.
+        end: End,
+        /// Why, for people.
+        reason: String,
+    },
+    /// End that.
+    Release,
+}
+
+/// Which part of the history is asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// From this instant on.
+    pub since: Option<Timestamp>,
+    /// Up to this instant.
+    pub until: Option<Timestamp>,
+    /// Only what did not go well.
+    pub failed: bool,
+    /// So many at most.
+    pub limit: usize,
+    /// Those that follow the last one of an answer before, by its `next`.
+    pub before: Option<String>,
 }
 
 /// When a pause is over.
@@ -111,7 +164,7 @@ pub enum End {
     After(Duration),
     /// At this instant.
     At(Timestamp),
-    /// When the job is resumed.
+    /// When the job is resumed, or the hold released.
     Resumed,
 }
 
@@ -128,8 +181,11 @@ impl End {
     }
 }
 
+/// What says which part of the history.
+const PART: &[&str] = &["since=TIME", "until=TIME", "failed=1", "limit=N", "before=PLACE"];
+
 /// Every route there is.
-pub const ROUTES: [Route; 18] = [
+pub const ROUTES: [Route; 26] = [
     ask("/status", &[], "Status", "the daemon in a few numbers", |_| Ok(Call::Status)),
     ask("/jobs", &[], "Jobs", "every job", |_| Ok(Call::Jobs)),
     ask("/jobs/NAME", &[], "Job", "one job", |given| Ok(Call::Job(given.name()?))),
@@ -175,6 +231,13 @@ pub const ROUTES: [Route; 18] = [
         "no slots for a while, or until the job is resumed; runs go on",
         |given| Ok(Call::Pause { name: given.name()?, end: given.end()?, reason: given.reason()? }),
     ),
+    wish(
+        "/jobs/NAME/skip-next",
+        &["count=N", "reason=TEXT"],
+        "Pause",
+        "let the next slot of a job go, or the next N; runs go on",
+        |given| Ok(Call::SkipNext { name: given.name()?, count: given.count()?, reason: given.reason()? }),
+    ),
     wish("/jobs/NAME/run", &["follow=1"], "Started", "run a job now, and stream its output if asked to", |given| {
         Ok(Call::Start { name: given.name()?, follow: given.follow()? })
     }),
@@ -195,16 +258,46 @@ pub const ROUTES: [Route; 18] = [
             })
         },
     ),
-    ask("/runs/ID", &[], "Run", "one run", |given| Ok(Call::Run(given.run()?))),
+    ask("/runs/ID", &[], "RunInFull", "one run, with its attempts", |given| Ok(Call::Run(given.run()?))),
     wish("/runs/ID/stop", &[], "Stopping", "stop one run", |given| Ok(Call::StopRun(given.run()?))),
     ask(
         "/runs/ID/output",
-        &["follow=1", "lines=N"],
+        &["follow=1", "lines=N", "from=N"],
         "Record",
-        "what a run printed, and prints until it is over",
-        |given| Ok(Call::RunOutput { run: given.run()?, follow: given.follow()?, lines: given.lines()? }),
+        "what a run printed, and prints until it is over; its last N lines, or N of them from line N on",
+        |given| {
+            let (run, from) = (given.run()?, given.from()?);
+            Ok(Call::RunOutput { run, follow: given.follow()?, lines: given.lines()?, from })
+        },
+    ),
+    ask("/history", PART, "History", "what became of slots and requests of all jobs, newest first", |given| {
+        Ok(Call::History { job: None, filter: given.filter()? })
+    }),
+    ask("/jobs/NAME/history", PART, "History", "what became of a job's slots and requests, newest first", |given| {
+        Ok(Call::History { job: Some(given.name()?), filter: given.filter()? })
+    }),
+    ask("/jobs/NAME/slots", PART, "Slots", "the verdicts on a job's slots, newest first", |given| {
+        Ok(Call::Slots(given.name()?, given.filter()?))
+    }),
+    ask("/jobs/NAME/runs", PART, "Runs", "the runs of a job that are over, newest first", |given| {
+        Ok(Call::Runs(given.name()?, given.filter()?))
+    }),
+    ask(
+        "/jobs/NAME/why",
+        &["at=TIME"],
+        "Why",
+        "why a job ran at an instant or did not; without one, at its newest slot",
+        |given| Ok(Call::Why { name: given.name()?, at: given.at()? }),
     ),
     ask("/findings", &[], "Findings", "the files of conf.d with something wrong or doubtful", |_| Ok(Call::Findings)),
+    wish(
+        "/hold",
+        &["for=DURATION", "until=TIME", "reason=TEXT"],
+        "Pause",
+        "no slots of any job for a while, or until released; runs go on, and jobs run on request",
+        |given| Ok(Call::Hold { end: given.end()?, reason: given.reason()? }),
+    ),
+    wish("/release", &[], "Pause", "end the hold", |_| Ok(Call::Release)),
     wish("/reload", &[], "Status", "read conf.d anew; answered once it is armed", |_| Ok(Call::Reload)),
 ];
 

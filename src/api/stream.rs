@@ -26,23 +26,47 @@ pub struct Stream {
     of: Of,
     follow: bool,
     lines: Option<usize>,
+    from: Option<u64>,
 }
 
 #[derive(Debug)]
 enum Of {
     Run(RunId, JobName),
     Job(JobName, usize),
+    /// What the history has of a run that is forgotten.
+    Copy(Box<RunView>, Vec<Copy>),
+}
+
+/// What the history has of an attempt's output.
+#[derive(Debug)]
+pub struct Copy {
+    /// Which attempt, from 1.
+    pub attempt: u32,
+    /// Its last lines.
+    pub lines: Vec<Line>,
+    /// There were no others.
+    pub whole: bool,
 }
 
 impl Stream {
     /// The output of one run.
     pub fn run(run: RunId, job: JobName, follow: bool) -> Self {
-        Self { of: Of::Run(run, job), follow, lines: None }
+        Self { of: Of::Run(run, job), follow, lines: None, from: None }
     }
 
     /// The output of the last `runs` runs of a job, and of those to come.
     pub fn job(job: JobName, follow: bool, runs: usize) -> Self {
-        Self { of: Of::Job(job, runs), follow, lines: None }
+        Self { of: Of::Job(job, runs), follow, lines: None, from: None }
+    }
+
+    /// The end of the output of a run that is over, as the history has it.
+    pub fn copy(view: RunView, copies: Vec<Copy>) -> Self {
+        Self { of: Of::Copy(Box::new(view), copies), follow: false, lines: None, from: None }
+    }
+
+    /// Begin with this line of the run's last attempt, counted from 1. Then `lines` counts from there.
+    pub fn from(self, from: Option<u64>) -> Self {
+        Self { from, ..self }
     }
 
     /// Of what is kept, at most the last `lines` of each run.
@@ -56,6 +80,7 @@ impl Stream {
             engine,
             out: Outflow::begin(out, chunked)?,
             most: self.lines.unwrap_or(usize::MAX),
+            from: self.from,
             ending: Vec::new(),
             patience: ASK_AGAIN.0,
             asked: Instant::now(),
@@ -63,6 +88,7 @@ impl Stream {
         match (self.of, self.follow) {
             (Of::Run(run, job), true) => writer.follow_run(tails, run, &job)?,
             (Of::Run(run, job), false) => writer.kept(tails, run, &job).map(drop)?,
+            (Of::Copy(view, copies), _) => writer.copy(*view, copies)?,
             (Of::Job(job, runs), true) => writer.follow_job(tails, &job, runs)?,
             (Of::Job(job, runs), false) => {
                 for run in last(tails.runs_of(&job), runs) {
@@ -79,6 +105,8 @@ struct Writer<'a, W> {
     out: Outflow<W>,
     /// Lines of each run, of those that are kept.
     most: usize,
+    /// The first line that is wanted.
+    from: Option<u64>,
     /// Attempts whose output is over, and of whose runs nobody has said what becomes of them.
     ending: Vec<Ending>,
     /// Until they are asked for again.
@@ -116,7 +144,7 @@ impl<W: Write> Writer<'_, W> {
     /// output nothing is known has one.
     fn attempts(&self, tails: &Tails, run: RunId) -> Vec<(RunId, u32)> {
         let mut attempts = tails.attempts_of(run);
-        if self.most != usize::MAX {
+        if self.most != usize::MAX || self.from.is_some() {
             attempts.drain(..attempts.len().saturating_sub(1));
         }
         let number = |id: &RunId| (*id, tails.attempt(*id).map_or(1, |(_, attempt)| attempt));
@@ -134,7 +162,7 @@ impl<W: Write> Writer<'_, W> {
                 self.follow_attempt(tails, run, attempt.0)?;
             }
             // Of an attempt that is yet to come, all is wanted.
-            self.most = usize::MAX;
+            (self.most, self.from) = (usize::MAX, None);
             self.over(run, last.1);
             let newer = |tails: &Tails| -> Vec<(RunId, u32)> {
                 let number = |id: RunId| Some((id, tails.attempt(id)?.1));
@@ -231,7 +259,36 @@ impl<W: Write> Writer<'_, W> {
         self.out.record(&Record::Run { run: run.to_string(), job: job.clone(), attempt })
     }
 
-    fn lines(&mut self, run: RunId, skipped: u64, mut lines: Vec<Line>) -> io::Result<()> {
+    /// What the history has, and the end.
+    fn copy(&mut self, view: RunView, mut copies: Vec<Copy>) -> io::Result<()> {
+        let run = RunId::parse(&view.run).unwrap_or(RunId(0));
+        if self.most != usize::MAX || self.from.is_some() {
+            copies.drain(..copies.len().saturating_sub(1));
+        }
+        for Copy { attempt, lines, whole } in copies {
+            self.head(run, attempt, &view.job)?;
+            if !whole {
+                // Nor are these lines' numbers known.
+                self.from = None;
+                self.out.record(&Record::Skipped { skipped: 0, run: view.run.clone() })?;
+            }
+            self.lines(run, 0, lines)?;
+        }
+        self.out.record(&Record::End { end: Box::new(view) })
+    }
+
+    fn lines(&mut self, run: RunId, mut skipped: u64, mut lines: Vec<Line>) -> io::Result<()> {
+        if let Some(before) = self.from.map(|from| from - 1) {
+            // Only what is wanted and no longer kept is told to be missing.
+            let unwanted = usize::try_from(before.saturating_sub(skipped)).unwrap_or(usize::MAX);
+            lines.drain(..unwanted.min(lines.len()));
+            lines.truncate(self.left(skipped, before));
+            skipped = skipped.saturating_sub(before);
+            if skipped > 0 {
+                self.out.record(&Record::Skipped { skipped, run: run.to_string() })?;
+            }
+            return lines.iter().try_for_each(|line| self.line(run, line));
+        }
         if lines.len() > self.most {
             // Who asks for the last lines knows that there are others.
             lines.drain(..lines.len() - self.most);
@@ -241,6 +298,12 @@ impl<W: Write> Writer<'_, W> {
             self.out.record(&Record::Skipped { skipped, run: run.to_string() })?;
         }
         lines.iter().try_for_each(|line| self.line(run, line))
+    }
+
+    /// How many lines are wanted of those that are kept, where they are counted from the one behind `before`.
+    fn left(&self, skipped: u64, before: u64) -> usize {
+        let missing = usize::try_from(skipped.saturating_sub(before)).unwrap_or(usize::MAX);
+        self.most.saturating_sub(missing)
     }
 
     fn line(&mut self, run: RunId, line: &Line) -> io::Result<()> {

@@ -74,8 +74,13 @@ fn job_view() -> JobView {
         last: None,
         verdicts: Vec::new(),
         labels: BTreeMap::new(),
+        after: BTreeMap::new(),
         log: crate::job::LogTarget::Auto,
     }
+}
+
+fn no_history() -> crate::history::History {
+    crate::history::History::start(std::path::Path::new("/"), None, Box::new(|_| ()))
 }
 
 impl Endpoint {
@@ -87,7 +92,7 @@ impl Endpoint {
         let tails = Tails::default();
         let (_, ports) = mpsc::unbounded_channel();
         let config = crate::conf::Config::first_look().unwrap();
-        super::serve(listener.into(), ports, &config, requests, tails.clone()).unwrap();
+        super::serve(listener.into(), ports, &config, requests, tails.clone(), no_history()).unwrap();
         let over: Arc<Mutex<Vec<RunId>>> = Arc::default();
         let (known, feed) = (Arc::clone(&over), tails.clone());
         let at: Arc<Mutex<BTreeMap<RunId, (&'static str, u32)>>> = Arc::default();
@@ -186,6 +191,31 @@ fn what_is_kept_is_given_at_once_and_cut_to_what_was_asked_for() {
         ask(&format!("/runs/{}/output?follow=1", RunId(3)).replace("follow=1", "")),
         format!("run {}", RunId(3))
     );
+}
+
+#[test]
+fn lines_are_given_by_their_numbers_and_those_that_are_gone_are_told() {
+    let endpoint = Endpoint::start();
+    let run = RunId(4);
+    endpoint.tails.open(run, &job());
+    endpoint.tails.skip(run, 2);
+    endpoint.print(run, b"3\n4\n5\n6\n");
+    endpoint.end(run);
+    for (range, lines) in [
+        ("from=4", "4, 5, 6"),
+        ("from=4&lines=2", "4, 5"),
+        ("from=3&lines=1", "3"),
+        ("from=2&lines=3", "skipped 1, 3, 4"),
+        ("from=1", "skipped 2, 3, 4, 5, 6"),
+        ("from=1&lines=2", "skipped 2"),
+        ("from=9", ""),
+        ("from=5&follow=1", "5, 6"),
+        ("lines=1", "6"),
+    ] {
+        let words: Vec<String> = endpoint.ask(&format!("GET /rotad/v1/runs/{run}/output?{range}")).map(word).collect();
+        let between = &words[1..words.len() - 1];
+        assert_eq!(between.join(", "), lines, "{range}: {words:?}");
+    }
 }
 
 #[test]

@@ -7,9 +7,9 @@ use super::findings;
 use super::socket::Place;
 use super::table::{Cell, table};
 use super::term::{Colour, Term, print, visible};
-use super::{Error, Exit, outcome, when};
+use super::{Error, Exit, outcome, show, when};
 use crate::client::FileFindings;
-use crate::engine::{JobView, Outcome, RunView};
+use crate::engine::{JobView, Outcome, Pause, PauseKind, RunView};
 
 /// Arguments of `rota list`.
 #[derive(Debug, clap::Args)]
@@ -32,9 +32,20 @@ impl List {
             print(client.raw("/jobs")?)?;
             return Ok(Exit::Ok);
         }
-        print(text(&Term::stdout(), &client.jobs()?, &client.findings()?, Timestamp::now()))?;
+        let term = Term::stdout();
+        let now = Timestamp::now();
+        print(
+            held(&term, client.status()?.held.as_ref(), now) + &text(&term, &client.jobs()?, &client.findings()?, now),
+        )?;
         Ok(Exit::Ok)
     }
+}
+
+/// The hold, in a line of its own; nothing where there is none.
+pub fn held(term: &Term, hold: Option<&Pause>, now: Timestamp) -> String {
+    let Some(hold) = hold else { return String::new() };
+    let text = format!("no slot of any job runs {}", show::paused(hold, now));
+    format!("{}\n\n", term.paint(Colour::Yellow, &text))
 }
 
 fn text(term: &Term, jobs: &[JobView], files: &[FileFindings], now: Timestamp) -> String {
@@ -65,13 +76,16 @@ fn row(job: &JobView, now: Timestamp) -> [Cell; 5] {
     ]
 }
 
-/// `armed`, `paused`, `disabled`, `on demand`; in its place `running` or `retrying`, if it is; after it `broken`, if its file is.
+/// `armed`, `paused`, `skips next`, `disabled`, `after`, `on demand`; in its place `running` or `retrying`, if it is; after it
+/// `broken`, if its file is.
 pub fn state(job: &JobView) -> (String, Colour) {
     let (mut words, mut colour) = match job {
         _ if !job.running.is_empty() => (vec!["running"], Colour::Cyan),
         _ if !job.retrying.is_empty() => (vec!["retrying"], Colour::Yellow),
         _ if !job.enable => (vec!["disabled"], Colour::Dim),
+        JobView { pause: Some(Pause { kind: PauseKind::SkipNext, .. }), .. } => (vec!["skips next"], Colour::Yellow),
         _ if job.pause.is_some() => (vec!["paused"], Colour::Yellow),
+        _ if job.schedule.is_none() && !job.after.is_empty() => (vec!["after"], Colour::Plain),
         _ if job.schedule.is_none() => (vec!["on demand"], Colour::Plain),
         _ => (vec!["armed"], Colour::Plain),
     };

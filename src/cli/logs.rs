@@ -186,7 +186,7 @@ impl Logs {
     }
 
     fn wanted(&self) -> Output {
-        Output { follow: self.follow, lines: self.lines }
+        Output { follow: self.follow, lines: self.lines, from: None }
     }
 
     /// What the daemon has: the first records, and those that come.
@@ -218,6 +218,7 @@ impl Logs {
                     print(term.paint(Colour::Dim, &format!("-- {words} --")) + "\n")?;
                 }
                 Record::Retry { .. } => {}
+                Record::Skipped { skipped: 0, run } => complain(&format!("run {run}: lines before these are not kept")),
                 Record::Skipped { skipped, run } => complain(&format!("run {run}: {skipped} lines before these")),
                 Record::Dropped { dropped, run } => {
                     complain(&format!("run {run}: {dropped} lines were not shown in time"))

@@ -3,6 +3,7 @@
 //! It decides nothing: what it shows and wishes goes through the HTTP endpoint, except for `check`, which reads files,
 //! `next` of a schedule text, and what is known without one: `schema` and `completions`.
 
+mod at;
 mod cat;
 pub mod check;
 pub mod completions;
@@ -17,18 +18,23 @@ mod enable;
 mod exit;
 pub mod explanation;
 mod findings;
+mod history;
+mod hold;
 mod import;
 mod journal;
 mod lint;
 mod list;
 mod logs;
 pub mod next;
+mod moment;
 mod outcome;
 mod pause;
 mod reload;
 mod run;
 pub mod schema;
 mod show;
+mod show_run;
+mod skip_next;
 mod socket;
 mod status;
 mod stop;
@@ -36,6 +42,7 @@ mod table;
 mod term;
 mod version;
 mod when;
+mod why;
 
 use std::process::ExitCode;
 
@@ -67,11 +74,26 @@ enum Verb {
     /// is wrong or doubtful in files. The states are `armed`, `disabled`, `on demand` (it has no schedule), `running`
     /// and `retrying` (a run waits for its next attempt); `broken` is added when the job's file has an error and its last good definition stays live.
     List(list::List),
-    /// Everything that is known of one job
+    /// Everything that is known of one job, or of one run
     ///
-    /// State, command, user, schedule and next slot, the runs that go on, how the last one ended, what became of its
-    /// latest slots, and the findings of its file.
+    /// Of a job: state, command, user, schedule and next slot, the runs that go on, how the last one ended, what became of its
+    /// latest slots, and the findings of its file. Of a run, by its id: what began it, and each attempt with its times, what
+    /// it used, how it ended, the hash of its definition and the last lines that it printed, for as long as the history has it.
+    /// A word that is the name of a job is taken for it, whatever else it could be.
     Show(show::Show),
+    /// What became of slots and requests
+    ///
+    /// One line a run, with its outcome, how long it took, its id, and beside that what was not as planned; and in their places the
+    /// slots that did not run, with the reason, and how many where one line stands for a row of them. The newest is the last
+    /// line. Exit status 0, also where there is nothing to tell.
+    History(history::History),
+    /// Why a job ran at a time, or did not
+    ///
+    /// First one sentence that answers. Then what the job's schedule says of that time, field by field; then what else has to do
+    /// with it: the run and its attempts, the run that stood in its way, who paused it and until when, when the daemon or the
+    /// machine was not there, a file that is broken or was changed since. At last the next slot, and what stands in its way. What
+    /// the history does not know is said to be unknown. Exit status 0 when there is an answer, whatever it is.
+    Why(why::Why),
     /// When a schedule or a job is due next
     ///
     /// Also what changes of the clock do to it. A schedule is read as it is given and needs no daemon; that of a job is
@@ -107,6 +129,12 @@ enum Verb {
     /// The text is checked, then it is sent to the daemon, which writes it into `conf_d` and arms it at once. A name that is
     /// taken is refused. `rota create tick --schedule '@every 1m' --command date -- +%s` needs no file.
     Create(create::Create),
+    /// Run a program once, at a time
+    ///
+    /// Makes a job that is due then and never again, and is removed when it has run; prints its name. `rota at 18:00 -- sync`
+    /// needs no file, `rota delete` takes it back. It runs under the same rules as any job, and outlives the daemon: a time at
+    /// which the daemon is down is made up for.
+    At(at::At),
     /// Change a job in an editor: `$VISUAL`, `$EDITOR`, or editor(1)
     ///
     /// The editor gets a private copy of the text that defines the job. The new text is checked, then it is sent to the
@@ -126,6 +154,19 @@ enum Verb {
     ///
     /// The same as `enable`.
     Resume(enable::Enable),
+    /// Let the next slot of a job go, or the next N
+    ///
+    /// Slots alone: what waits in the job's queue starts, and the job may be run by request. The skipped slots are booked as
+    /// skipped. It outlives the daemon, changes no file, and is undone by `rota resume`.
+    SkipNext(skip_next::SkipNext),
+    /// Let no slot of any job run for a while
+    ///
+    /// For maintenance. Until the time is up or `rota release`. Runs that go on are left alone, and every job may be run by
+    /// request. The slots that pass meanwhile are booked as skipped, and are not made up for. A hold outlives the daemon, and
+    /// changes no file. There is one at a time.
+    Hold(hold::Hold),
+    /// End the hold: slots run again
+    Release(hold::Release),
     /// Let no slot of these jobs run until they are enabled
     ///
     /// Writes `enable: false` into the job's file. They can still be run by request.
@@ -182,15 +223,21 @@ pub fn main() -> ExitCode {
         Verb::Status(verb) => verb.run(&place),
         Verb::List(verb) => verb.run(&place),
         Verb::Show(verb) => verb.run(&place),
+        Verb::History(verb) => verb.run(&place),
+        Verb::Why(verb) => verb.run(&place),
         Verb::Run(verb) => verb.run(&place),
         Verb::Stop(verb) => verb.run(&place),
         Verb::Logs(verb) => verb.run(&place),
         Verb::Reload(verb) => verb.run(&place),
         Verb::Version(verb) => verb.run(&place),
+        Verb::At(verb) => verb.run(&place),
         Verb::Create(verb) => verb.run(&place),
         Verb::Edit(verb) => verb.run(&place),
         Verb::Cat(verb) => verb.run(&place),
         Verb::Pause(verb) => verb.run(&place),
+        Verb::SkipNext(verb) => verb.run(&place),
+        Verb::Hold(verb) => verb.run(&place),
+        Verb::Release(verb) => verb.run(&place),
         Verb::Resume(verb) => verb.run(&place, "resumed"),
         Verb::Disable(verb) => verb.run(&place),
         Verb::Enable(verb) => verb.run(&place, "enabled"),

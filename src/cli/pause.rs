@@ -19,7 +19,14 @@ pub struct Pause {
     /// The job
     #[arg(add = ArgValueCandidates::new(completions::jobs))]
     name: String,
-    /// For how long, as in 90s, 5m or 1h30m; without it, until the job is resumed
+    #[command(flatten)]
+    time: Span,
+}
+
+/// How long something holds, and why.
+#[derive(Debug, clap::Args)]
+pub struct Span {
+    /// For how long, as in 90s, 5m or 1h30m; without it, until it is ended by hand
     #[arg(value_parser = length)]
     duration: Option<Duration>,
     /// Until this time
@@ -29,7 +36,18 @@ pub struct Pause {
     until: Option<String>,
     /// Why, for people: one line
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
-    reason: String,
+    pub reason: String,
+}
+
+impl Span {
+    /// When it is over.
+    pub fn end(&self, now: Timestamp) -> Result<End, Error> {
+        Ok(match (self.duration, &self.until) {
+            (Some(length), _) => End::After(length),
+            (None, Some(until)) => End::At(instant(until, now, &TimeZone::system())?),
+            (None, None) => End::Resumed,
+        })
+    }
 }
 
 fn length(text: &str) -> Result<Duration, String> {
@@ -40,13 +58,9 @@ impl Pause {
     /// Carries it out.
     pub fn run(self, place: &Place) -> Result<Exit, Error> {
         let now = Timestamp::now();
-        let end = match (self.duration, &self.until) {
-            (Some(length), _) => End::After(length),
-            (None, Some(until)) => End::At(instant(until, now, &TimeZone::system())?),
-            (None, None) => End::Resumed,
-        };
+        let end = self.time.end(now)?;
         let client = place.client()?;
-        let edited = client.pause(&self.name, end, &self.reason)?;
+        let edited = client.pause(&self.name, end, &self.time.reason)?;
         let until = match end {
             End::At(at) => format!(" until {}", when::both(at, now)),
             // What the daemon was told; its clock is the one that counts, and the same.
@@ -62,7 +76,7 @@ impl Pause {
 }
 
 /// An instant as people write it. A time of day alone is the next one.
-fn instant(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Timestamp, Error> {
+pub fn instant(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Timestamp, Error> {
     if let Ok(instant) = text.parse::<Timestamp>() {
         return Ok(instant);
     }

@@ -54,7 +54,7 @@ fn wait(client: &Client, name: &str) -> Result<Exit, Error> {
         };
         let Some(run) = &waiting.run else { return Err(error) };
         complain(&format!("{error}\n      still waiting for run {run}; what it prints meanwhile is not shown"));
-        let rest = Output { follow: true, lines: Some(0) };
+        let rest = Output { follow: true, lines: Some(0), from: None };
         records = match RunId::parse(run) {
             Some(run) => client.run_output(run, rest).map_err(|error| gone(error.into(), run))?,
             None => return Err(error),

@@ -1,4 +1,4 @@
-//! `rota show NAME`: everything that is known of one job.
+//! `rota show NAME|RUN`: everything that is known of one job, or of one run.
 
 use std::fmt::Write;
 
@@ -8,17 +8,18 @@ use clap_complete::engine::ArgValueCandidates;
 
 use super::findings;
 use super::socket::Place;
+use super::stop::job_or_run;
 use super::term::{Term, print, visible};
-use super::{Error, Exit, completions, list, outcome, when};
+use super::{Error, Exit, completions, list, outcome, show_run, when};
 use crate::client::{FileFindings, job_path};
-use crate::engine::{JobView, Pause, RunView, Verdict, VerdictView};
+use crate::engine::{JobView, Pause, PauseKind, RunView, Verdict, VerdictView};
 
 /// Arguments of `rota show`.
 #[derive(Debug, clap::Args)]
 pub struct Show {
-    /// The job
-    #[arg(add = ArgValueCandidates::new(completions::jobs))]
-    name: String,
+    /// The job, or the id of a run: 13 letters and digits. Where it can be both, it is the job
+    #[arg(value_name = "NAME|RUN", add = ArgValueCandidates::new(completions::jobs))]
+    subject: String,
     /// Print the daemon's answer as JSON
     #[arg(long)]
     json: bool,
@@ -28,17 +29,23 @@ impl Show {
     /// Carries it out.
     pub fn run(self, place: &Place) -> Result<Exit, Error> {
         let client = place.client()?;
+        let (subject, term, now) = (&self.subject, Term::stdout(), Timestamp::now());
         if self.json {
-            print(client.raw(&job_path(&self.name, ""))?)?;
+            let (job, run) = (|name: &str| client.raw(&job_path(name, "")), |run| client.raw(&format!("/runs/{run}")));
+            print(job_or_run(subject, job, run)?)?;
             return Ok(Exit::Ok);
         }
-        let job = client.job(&self.name)?;
-        print(text(&Term::stdout(), &job, &client.findings()?, Timestamp::now()))?;
+        let hold = client.status()?.held;
+        let job = |name: &str| {
+            let told = text(&term, &client.job(name)?, hold.as_ref(), &client.findings()?, now);
+            Ok(list::held(&term, hold.as_ref(), now) + &told)
+        };
+        print(job_or_run(subject, job, |run| Ok(show_run::text(&term, &client.run_in_full(run)?, now)))?)?;
         Ok(Exit::Ok)
     }
 }
 
-fn text(term: &Term, job: &JobView, files: &[FileFindings], now: Timestamp) -> String {
+fn text(term: &Term, job: &JobView, hold: Option<&Pause>, files: &[FileFindings], now: Timestamp) -> String {
     let mut text = String::new();
     let mut line = |key: &str, value: &str| {
         // Writing to a string does not fail.
@@ -48,7 +55,8 @@ fn text(term: &Term, job: &JobView, files: &[FileFindings], now: Timestamp) -> S
     let (state, colour) = list::state(job);
     line("state", &term.paint(colour, &state));
     if let Some(pause) = &job.pause {
-        line("paused", &paused(pause, now));
+        let skips = pause.kind == PauseKind::SkipNext;
+        line(if skips { "skips" } else { "paused" }, &paused(pause, now));
     }
     let broken = if job.broken { " (broken: this is its last good definition)" } else { "" };
     line("file", &format!("{}{broken}", visible(&job.file)));
@@ -59,8 +67,21 @@ fn text(term: &Term, job: &JobView, files: &[FileFindings], now: Timestamp) -> S
             [&job.dialect, &job.timezone].into_iter().flatten().map(|text| visible(text)).collect();
         more.extend(job.dst.map(|dst| format!("dst: {dst}")));
         line("schedule", &format!("{} ({})", visible(schedule), more.join(", ")));
-        let never = if job.pause.is_some() { "when it is resumed" } else { "never" };
+        let never = match (&job.pause, hold) {
+            (Some(Pause { until: None, .. }), _) => "when it is resumed",
+            (_, Some(Pause { until: None, .. })) => "when the hold is released",
+            _ => "never",
+        };
         line("next", &job.next.map_or_else(|| never.into(), |at| when::both(at, now)));
+    }
+    for (upstream, after) in &job.after {
+        let end = format!("{:?}", after.end).to_lowercase();
+        let more = match (after.ignored, after.ended) {
+            (true, _) => ", ignored: they follow each other in a circle",
+            (false, true) => ", which has come",
+            (false, false) => "",
+        };
+        line("after", &format!("{upstream} ({end}{more})"));
     }
     line("overlap", &format!("{:?}", job.on_overlap).to_lowercase());
     for (key, value) in &job.labels {
@@ -85,8 +106,14 @@ fn text(term: &Term, job: &JobView, files: &[FileFindings], now: Timestamp) -> S
     text
 }
 
-fn paused(pause: &Pause, now: Timestamp) -> String {
-    let until = pause.until.map_or_else(|| "until it is resumed".into(), |at| format!("until {}", when::both(at, now)));
+/// Until when, since when, by whom and why.
+pub fn paused(pause: &Pause, now: Timestamp) -> String {
+    let until = match (pause.kind, pause.until) {
+        (PauseKind::SkipNext, Some(at)) => format!("its slots up to {}", when::both(at, now)),
+        (_, Some(at)) => format!("until {}", when::both(at, now)),
+        (PauseKind::Hold, None) => "until it is released".into(),
+        (_, None) => "until it is resumed".into(),
+    };
     let mut text = format!("{until}, since {}", when::local(pause.since, now));
     if !pause.by.is_empty() {
         let _ = write!(text, ", by {}", visible(&pause.by));

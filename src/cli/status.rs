@@ -6,8 +6,9 @@ use jiff::Timestamp;
 
 use super::socket::Place;
 use super::term::{Colour, Term, count, print, visible};
-use super::{Error, Exit, when};
+use super::{Error, Exit, show, when};
 use crate::engine::StatusView;
+use crate::history::{HistoryView, State};
 
 /// Arguments of `rota status`.
 #[derive(Debug, clap::Args)]
@@ -43,12 +44,17 @@ pub fn text(term: &Term, status: &StatusView, now: Timestamp) -> String {
     if status.stopping {
         line("state", &term.paint(Colour::Yellow, "stopping: nothing more is started"));
     }
+    if let Some(hold) = &status.held {
+        let text = format!("no slot of any job runs {}", show::paused(hold, now));
+        line("held", &term.paint(Colour::Yellow, &text));
+    }
     let paused = if status.paused > 0 { format!(", {} paused", status.paused) } else { String::new() };
     let retrying = if status.retrying > 0 { format!(", {} retrying", status.retrying) } else { String::new() };
     let (jobs, disabled, running) = (status.jobs, status.disabled, status.running);
     line("jobs", &format!("{jobs} ({disabled} disabled{paused}), {running} running{retrying}"));
     match &status.next {
         Some((job, at)) => line("next", &format!("{job} at {}", when::both(*at, now))),
+        None if status.held.is_some() => line("next", "nothing while there is a hold"),
         None => line("next", "nothing is due"),
     }
     let runs: Vec<String> = status.outcomes.iter().map(|(word, count)| format!("{count} {}", visible(word))).collect();
@@ -57,6 +63,10 @@ pub fn text(term: &Term, status: &StatusView, now: Timestamp) -> String {
     if status.output_dropped > 0 {
         let dropped = format!("{} bytes of output were not kept", status.output_dropped);
         line("output", &term.paint(Colour::Yellow, &dropped));
+    }
+    if let Some(history) = &status.history {
+        let (words, colour) = history_words(history);
+        line("history", &term.paint(colour, &words));
     }
     if let Some(beats) = &status.beats {
         let mut said = format!("{} sent", beats.sent);
@@ -105,4 +115,20 @@ pub fn text(term: &Term, status: &StatusView, now: Timestamp) -> String {
     line("files", &term.paint(colour, &files));
     line("watch", &visible(&status.watch));
     text
+}
+
+fn history_words(history: &HistoryView) -> (String, Colour) {
+    let rows = count(usize::try_from(history.rows).unwrap_or(usize::MAX), "row");
+    let (mut words, mut colour) = match (history.state, &history.why) {
+        (State::Off, _) => ("none is kept".to_owned(), Colour::Plain),
+        (State::Opening, _) => ("is being opened".to_owned(), Colour::Plain),
+        (State::Open, _) => (rows, Colour::Plain),
+        (State::Failing, why) => (format!("fails: {}", visible(why.as_deref().unwrap_or_default())), Colour::Red),
+        (State::Refused, why) => (format!("refused: {}", visible(why.as_deref().unwrap_or_default())), Colour::Red),
+    };
+    if history.dropped > 0 {
+        words.push_str(&format!(", {} dropped", history.dropped));
+        colour = if colour == Colour::Red { colour } else { Colour::Yellow };
+    }
+    (words, colour)
 }

@@ -4,7 +4,7 @@ use hyper::Method;
 
 use super::exchange::Ask;
 use super::{Client, End, Error, job_path, own, query};
-use crate::engine::{Edited, JobView, Text};
+use crate::engine::{Edited, JobView, Pause, Text};
 
 /// In memory only, where it is so.
 fn lasting(permanent: bool) -> String {
@@ -83,13 +83,44 @@ impl Client {
     /// # Errors
     /// `no-such-job`, `not-active`, `bad-query` (an end that has passed, a reason that is no line).
     pub fn pause(&self, name: &str, end: End, reason: &str) -> Result<Edited, Error> {
-        let (length, until) = match end {
-            End::After(length) => (Some(format!("{}ms", length.as_millis())), None),
-            End::At(instant) => (None, Some(instant.to_string())),
-            End::Resumed => (None, None),
-        };
-        let reason = (!reason.is_empty()).then(|| reason.to_owned());
-        let query = query(&[("for", length), ("until", until), ("reason", reason)]);
-        self.post(&job_path(name, &format!("/pause{query}")))
+        self.post(&job_path(name, &format!("/pause{}", time(end, reason))))
     }
+
+    /// Lets the next `count` slots of an active job go, from 1 to 1,000. The pause that comes of it: it ends with the last of
+    /// them.
+    ///
+    /// # Errors
+    /// `no-such-job`, `not-active`, `never-due`, `bad-query` (no such number, a reason that is no line).
+    pub fn skip_next(&self, name: &str, count: u32, reason: &str) -> Result<Pause, Error> {
+        let reason = (!reason.is_empty()).then(|| reason.to_owned());
+        let query = query(&[("count", Some(count.to_string())), ("reason", reason)]);
+        self.post(&job_path(name, &format!("/skip-next{query}")))
+    }
+
+    /// Lets no slot of any job run for a while. It survives a restart.
+    ///
+    /// # Errors
+    /// `held` (there is a hold already), `bad-query` (an end that has passed, a reason that is no line).
+    pub fn hold(&self, end: End, reason: &str) -> Result<Pause, Error> {
+        self.post(&format!("/hold{}", time(end, reason)))
+    }
+
+    /// Ends the hold, and answers with it.
+    ///
+    /// # Errors
+    /// `not-held`.
+    pub fn release(&self) -> Result<Pause, Error> {
+        self.post("/release")
+    }
+}
+
+/// How long, and why.
+fn time(end: End, reason: &str) -> String {
+    let (length, until) = match end {
+        End::After(length) => (Some(format!("{}ms", length.as_millis())), None),
+        End::At(instant) => (None, Some(instant.to_string())),
+        End::Resumed => (None, None),
+    };
+    let reason = (!reason.is_empty()).then(|| reason.to_owned());
+    query(&[("for", length), ("until", until), ("reason", reason)])
 }

@@ -23,6 +23,7 @@ mod crond;
 mod error;
 mod exchange;
 mod jobs;
+mod past;
 mod places;
 mod runs;
 
@@ -36,6 +37,7 @@ pub use answers::{FileFindings, FindingView, PlaceView};
 pub use crond::{Define, Row, RowJob, Selected};
 pub use error::{Error, Kind};
 pub use exchange::Records;
+pub use past::{Part, why_path};
 pub use places::{SYSTEM, usual_socket};
 pub use runs::Output;
 

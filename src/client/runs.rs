@@ -14,6 +14,8 @@ pub struct Output {
     pub follow: bool,
     /// Of each run, begin with at most so many lines; absent: with all that are kept.
     pub lines: Option<usize>,
+    /// Of one run alone, begin with this line, counted from 1; then `lines` counts from there.
+    pub from: Option<u64>,
 }
 
 impl Output {
@@ -22,6 +24,7 @@ impl Output {
             ("follow", self.follow.then(|| "1".to_owned())),
             ("runs", runs.map(|runs| runs.to_string())),
             ("lines", self.lines.map(|lines| lines.to_string())),
+            ("from", self.from.map(|from| from.to_string())),
         ])
     }
 }
@@ -67,7 +70,10 @@ impl Client {
     /// `no-such-job`.
     pub fn job_output(&self, name: &str, runs: usize, output: Output) -> Result<Records<'_>, Error> {
         let runs = (runs != 1).then_some(runs);
-        self.records(own(Method::GET, &job_path(name, &format!("/output{}", output.query(runs)))))
+        self.records(own(
+            Method::GET,
+            &job_path(name, &format!("/output{}", Output { from: None, ..output }.query(runs))),
+        ))
     }
 
     /// One run, going on or remembered.

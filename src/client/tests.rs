@@ -52,7 +52,10 @@ fn is_at(route: &Route, method: &str, url: &str) -> bool {
 /// Each method, called once with everything that it can say.
 fn all(client: &Client) -> Vec<Error> {
     let run = RunId(7);
-    let output = Output { follow: true, lines: Some(3) };
+    let output = Output { follow: true, lines: Some(3), from: Some(2) };
+    let instant = Some("2026-11-20T02:30:00Z".parse().unwrap());
+    let before = Some("5.1.7".to_owned());
+    let part = Part { since: instant, until: instant, failed: true, limit: Some(9), before };
     let name = "mysql-monitor-20000-@every 10s";
     let until = "2030-01-01T00:00:00Z".parse().unwrap();
     vec![
@@ -67,6 +70,10 @@ fn all(client: &Client) -> Vec<Error> {
         client.reschedule(name, "@every 1m", false).unwrap_err(),
         client.pause(name, End::After(Duration::from_millis(90_500)), "a & b").unwrap_err(),
         client.pause(name, End::At(until), "").unwrap_err(),
+        client.skip_next(name, 2, "a & b").unwrap_err(),
+        client.hold(End::After(Duration::from_millis(90_500)), "a & b").unwrap_err(),
+        client.hold(End::At(until), "").unwrap_err(),
+        client.release().unwrap_err(),
         client.start(name).unwrap_err(),
         client.start_and_follow(name).unwrap_err(),
         client.stop_job(name).unwrap_err(),
@@ -74,8 +81,19 @@ fn all(client: &Client) -> Vec<Error> {
         client.run(run).unwrap_err(),
         client.stop_run(run).unwrap_err(),
         client.run_output(run, output).unwrap_err(),
+        client.history(None, &part).unwrap_err(),
+        client.history(Some(name), &part).unwrap_err(),
+        client.history_text(Some(name), &Part::default()).unwrap_err(),
+        client.slots(name, &part).unwrap_err(),
+        client.past_runs(name, &part).unwrap_err(),
+        client.run_in_full(run).unwrap_err(),
+        client.why(name, instant).unwrap_err(),
         client.findings().unwrap_err(),
         client.reload().unwrap_err(),
+        client.skip_next(name, 3, "a & b").unwrap_err(),
+        client.hold(End::After(Duration::from_secs(90)), "a & b").unwrap_err(),
+        client.hold(End::At(until), "").unwrap_err(),
+        client.release().unwrap_err(),
     ]
 }
 

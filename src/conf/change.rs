@@ -19,6 +19,7 @@ use super::replace::{Before, why_not_written};
 use super::sets::sets;
 use super::watch::Watch;
 use crate::engine::{Change, Edit, Refusal, Text};
+use crate::job::file::hash_of;
 use crate::job::{Armed, Finding, JobName, Severity};
 use crate::wire::FilePlace;
 
@@ -26,7 +27,10 @@ impl<O: Opener> Watch<O> {
     /// Changes a definition. Answers with the file that was written, if any.
     pub(super) fn change(&mut self, edit: &Edit) -> Result<Option<String>, Refusal> {
         self.judge(&edit.change)?;
-        match edit.permanent {
+        // What is removed goes from where it stands.
+        let removes = matches!(edit.change, Change::Remove(..));
+        let file = if removes { !self.directory.is_laid_over(edit.change.name()) } else { edit.permanent };
+        match file {
             true => self.change_file(&edit.change).map(Some),
             false => self.change_memory(&edit.change).map(|()| None),
         }
@@ -67,13 +71,14 @@ impl<O: Opener> Watch<O> {
 
     /// Whether the job is one that can be changed so.
     fn judge(&self, change: &Change) -> Result<(), Refusal> {
-        let (Change::Delete(name) | Change::Disable(name) | Change::Resume(name) | Change::Reschedule(name, _)) =
-            change
-        else {
+        if matches!(change, Change::Define(_) | Change::Write { .. }) {
             return Ok(());
-        };
-        let enable = self.directory.definition(name).ok_or_else(|| no_such_job(name))?.job.enable;
+        }
+        let name = change.name();
+        let job = &self.directory.definition(name).ok_or_else(|| no_such_job(name))?.job;
+        let enable = job.enable;
         match change {
+            Change::Remove(_, hash) if *hash != job.hash => Err(changed(name)),
             Change::Disable(_) | Change::Reschedule(..) if !enable => {
                 Err(refusal("not-active", format!("{name} is disabled"), Some("enable it first")))
             }
@@ -87,7 +92,7 @@ impl<O: Opener> Watch<O> {
     fn change_memory(&mut self, change: &Change) -> Result<(), Refusal> {
         let name = change.name();
         let text = match change {
-            Change::Delete(_) => None,
+            Change::Delete(_) | Change::Remove(..) => None,
             Change::Write { text, .. } => Some(text.clone()),
             _ => Some(match (self.present_text(name)?, change) {
                 (Some(text), _) => edit::set_keys(&text, &sets(change)).map_err(|error| unclear(name, &error))?,
@@ -150,7 +155,8 @@ impl<O: Opener> Watch<O> {
     fn new_file(&mut self, file: &str, old: Option<&str>, change: &Change) -> Result<Option<String>, Refusal> {
         let name = change.name();
         let new = match (change, old) {
-            (Change::Delete(_), _) => return Ok(None),
+            (Change::Remove(_, hash), Some(old)) if *hash != hash_of(old.as_bytes()) => return Err(changed(name)),
+            (Change::Delete(_) | Change::Remove(..), _) => return Ok(None),
             (Change::Write { text, .. }, _) => text.clone(),
             (Change::Define(keys), None) => edit::new_file(keys),
             (_, Some(old)) => edit::set_keys(old, &sets(change)).map_err(|error| unclear(name, &error))?,
@@ -164,7 +170,7 @@ impl<O: Opener> Watch<O> {
     fn new_jobs_config(&mut self, old: &str, stamp: Option<Stamp>, change: &Change) -> Result<String, Refusal> {
         let name = change.name();
         let new = match change {
-            Change::Delete(_) => jobs_config::remove_item(old, name),
+            Change::Delete(_) | Change::Remove(..) => jobs_config::remove_item(old, name),
             Change::Write { text, .. } => {
                 self.read_job(&memory(name), text, Severity::Error, name, Timestamp::now())?;
                 let named = [Set { key: "name", value: Some(Value::Text(name.to_string())) }];
@@ -190,7 +196,7 @@ impl<O: Opener> Watch<O> {
         let read = self.loader.read_jobs_text(&label, &new, kept).map_err(bad_job)?;
         let item = read.items.into_iter().find(|item| item.name.as_ref() == Some(name));
         match (item.map(|item| item.reading), change) {
-            (_, Change::Delete(_)) | (Some(Reading::Good { .. }), _) => Ok(new),
+            (_, Change::Delete(_) | Change::Remove(..)) | (Some(Reading::Good { .. }), _) => Ok(new),
             (Some(Reading::Broken(findings)), _) => Err(bad_job(findings)),
             (None, _) => Err(self.not_in_file(name)),
         }
@@ -320,6 +326,10 @@ impl<O: Opener> Watch<O> {
 /// may have had them before.
 fn unknown_keys(change: &Change) -> Severity {
     if matches!(change, Change::Write { .. }) { Severity::Error } else { Severity::Warning }
+}
+
+fn changed(name: &JobName) -> Refusal {
+    refusal("changed", format!("{name} has another definition by now"), None)
 }
 
 /// What a definition in memory is called in place of a file. The last part makes the name of a job that has none else.

@@ -79,6 +79,7 @@ pub struct Directory {
     bared: BTreeSet<JobName>,
     /// Files of which something new may be to be said.
     looked: BTreeSet<String>,
+    following: after::Following,
 }
 
 #[derive(Debug, Default)]
@@ -312,6 +313,7 @@ fn name_of<'a>(origin: &'a Origin, source: &'a Source) -> Option<&'a JobName> {
     }
 }
 
+mod after;
 mod settle;
 #[cfg(test)]
 mod tests;

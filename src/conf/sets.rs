@@ -11,6 +11,7 @@ impl Change {
             Change::Define(keys) => &keys.name,
             Change::Write { name, .. }
             | Change::Delete(name)
+            | Change::Remove(name, _)
             | Change::Disable(name)
             | Change::Resume(name)
             | Change::Reschedule(name, _) => name,
@@ -30,7 +31,7 @@ pub(super) fn sets(change: &Change) -> Vec<Set> {
             Set { key: "at", value: None },
             Set { key: "when_done", value: None },
         ],
-        Change::Write { .. } | Change::Delete(_) => Vec::new(),
+        Change::Write { .. } | Change::Delete(_) | Change::Remove(..) => Vec::new(),
     }
 }
 

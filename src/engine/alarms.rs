@@ -9,7 +9,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::core::{ErrandEnd, ErrandId, Fact, Fate, Record, Report, Rule, outcome_word};
+use super::core::{ErrandEnd, ErrandId, Fact, Fate, Now, Record, Report, Rule, outcome_word};
+use super::record::Pasts;
 use super::tell::outcome_words;
 use super::turn::Engine;
 use super::view::{Outcome, TargetView};
@@ -17,7 +18,7 @@ use crate::alarm::deliver::Deliver;
 use crate::alarm::group::{Groups, Message};
 use crate::alarm::health::Books;
 use crate::alarm::report::Task;
-use crate::alarm::rules::Rules;
+use crate::alarm::rules::{Rules, Tally};
 use crate::alarm::send::{self, Sending};
 use crate::alarm::text::{self, Speaker};
 use crate::alarm::{Alarm, Due, Happening, Kind, On, Target, Told, What};
@@ -64,6 +65,18 @@ impl Alarming {
             sendmail: config.alarms.sendmail.clone(),
             ip,
             ordered: BTreeMap::new(),
+        }
+    }
+
+    /// The history is open: how it stood with each job. `armed`: the first snapshot is.
+    pub fn restore(&mut self, pasts: &Pasts, armed: bool, now: Now) {
+        for (job, past) in pasts {
+            let tally =
+                Tally { failing_since: past.failing_since, failures: past.failures, succeeded: past.last_success };
+            match armed {
+                true => self.rules.restore_late(job, tally, now),
+                false => self.rules.restore(job.clone(), tally),
+            }
         }
     }
 

@@ -34,6 +34,7 @@ impl Engine {
                 run.iter_mut().for_each(|run| self.count_output(run));
                 drop(reply.send(run));
             }
+            Request::Why(name, reply) => drop(reply.send(Ok(self.state.known(&name)))),
             Request::Files(reply) => drop(reply.send(Ok(self.state.show_files()))),
             Request::Start { name, by, reply } => {
                 let decided = self.state.start(&name, &by, self.now());
@@ -52,10 +53,19 @@ impl Engine {
             Request::Edit(edit, reply) => self.edit(edit, reply)?,
             Request::Pause { name, until, reason, by, reply } => {
                 let (had, effects) = self.state.pause(&name, until, &reason, &by, self.now());
-                self.perform(effects)?;
-                let paused = had.map(|entry| Edited { name, entry, file: None });
-                // Told once it would survive.
-                self.keeper.then(move || drop(reply.send(paused)));
+                self.keep_then((had.map(|entry| Edited { name, entry, file: None }), effects), reply)?;
+            }
+            Request::SkipNext { name, count, reason, by, reply } => {
+                let decided = self.state.skip_next(&name, count, &reason, &by, self.now());
+                self.keep_then(decided, reply)?;
+            }
+            Request::Hold { until, reason, by, reply } => {
+                let decided = self.state.hold(until, &reason, &by, self.now());
+                self.keep_then(decided, reply)?;
+            }
+            Request::Release(reply) => {
+                let decided = self.state.release(self.now());
+                self.keep_then(decided, reply)?;
             }
             Request::Text(name, reply) => self.commands.send(Command::Text(name, reply)),
             Request::Reset(reply) => self.reload(Reload::Reset(reply)),
@@ -75,6 +85,13 @@ impl Engine {
     fn grant<T>(&mut self, (answer, effects): Decided<T>, reply: Reply<T>) -> Result<(), Broken> {
         self.perform(effects)?;
         drop(reply.send(answer));
+        Ok(())
+    }
+
+    /// Does what was decided, and says so once it would survive.
+    fn keep_then<T: Send + 'static>(&mut self, (answer, effects): Decided<T>, reply: Reply<T>) -> Result<(), Broken> {
+        self.perform(effects)?;
+        self.keeper.then(move || drop(reply.send(answer)));
         Ok(())
     }
 

@@ -152,7 +152,8 @@ impl Engine {
 
     /// The daemon in a few numbers, beats among them.
     pub(super) fn show_status(&self) -> StatusView {
-        StatusView { beats: self.beating.view(), alarms: self.alarming.views(), ..self.state.show_status() }
+        let (history, beats, alarms) = (Some(self.history.status()), self.beating.view(), self.alarming.views());
+        StatusView { history, beats, alarms, ..self.state.show_status() }
     }
 
     fn beat_failed(&mut self, record: &Record) {

@@ -13,6 +13,7 @@ use super::turn::Engine;
 use super::view::StatusView;
 use crate::conf::{Command, busy};
 use crate::job::{JobName, Severity};
+use tokio::sync::oneshot;
 
 /// Edits that may be on their way.
 const MAX_EDITS: usize = 256;
@@ -41,6 +42,8 @@ struct Pending {
     name: JobName,
     /// Whoever says what the job is to be ends its pause.
     unpauses: bool,
+    /// What was asked for, and by whom.
+    what: (&'static str, String),
     reply: Reply<Edited>,
 }
 
@@ -75,9 +78,32 @@ impl Engine {
             return Ok(());
         }
         let unpauses = !matches!(edit.change, Change::Disable(_) | Change::Reschedule(..));
+        let what = (word(&edit.change), edit.by.clone());
         let token = self.next_token();
-        self.edits.0.insert(token, Pending { name, unpauses, reply });
+        self.edits.0.insert(token, Pending { name, unpauses, what, reply });
         self.commands.send(Command::Edit(token, edit));
+        Ok(())
+    }
+
+    /// Removes a job that ran once and is done. Nobody asked for it, so whoever reads the journal is told.
+    pub(super) fn remove(&mut self, name: JobName, hash: u64) -> Result<(), Broken> {
+        let (reply, answer) = oneshot::channel();
+        let change = Change::Remove(name.clone(), hash);
+        self.edit(Edit { change, permanent: true, by: "rotad".into() }, reply)?;
+        tokio::spawn(async move {
+            match answer.await {
+                Ok(Ok(Edited { file, .. })) => {
+                    let file = file.map(|file| format!(" ({})", file.escape_debug())).unwrap_or_default();
+                    tracing::info!(job = %name, code = "removed", "removed {name}: it is done{file}");
+                }
+                Ok(Err(Refusal { code, .. })) if matches!(code.as_str(), "changed" | "no-such-job") => {}
+                Ok(Err(Refusal { message, .. })) => {
+                    tracing::warn!(job = %name, code = "not-removed", "{name} is done and could not be removed: {message}");
+                }
+                // The engine ends; the next one looks again.
+                Err(_) => {}
+            }
+        });
         Ok(())
     }
 
@@ -92,7 +118,10 @@ impl Engine {
     /// Answers edits; `had` are the numbers that the jobs had before.
     pub(super) fn take_edited(&mut self, edited: Vec<Answer>, had: BTreeMap<u64, u64>) -> Result<(), Broken> {
         for (token, result) in edited {
-            let Some(Pending { name, unpauses, reply }) = self.edits.0.remove(&token) else { continue };
+            let Some(Pending { name, unpauses, what, reply }) = self.edits.0.remove(&token) else { continue };
+            if result.is_ok() {
+                self.record_edit(&name, what.0, &what.1);
+            }
             if result.is_ok() && unpauses {
                 self.unpause(&name)?;
             }
@@ -126,5 +155,17 @@ impl Engine {
     fn unpause(&mut self, name: &JobName) -> Result<(), Broken> {
         let effects = self.state.unpause(name, self.now());
         self.perform(effects)
+    }
+}
+
+/// The stable word for a change.
+fn word(change: &Change) -> &'static str {
+    match change {
+        Change::Define(_) | Change::Write { .. } => "defined",
+        Change::Delete(_) => "deleted",
+        Change::Remove(..) => "removed",
+        Change::Disable(_) => "disabled",
+        Change::Resume(_) => "enabled",
+        Change::Reschedule(..) => "rescheduled",
     }
 }

@@ -28,6 +28,7 @@ mod opener;
 mod outbox;
 mod perform;
 mod ready;
+mod record;
 mod request;
 mod status;
 mod take;
@@ -48,12 +49,12 @@ use std::time::Duration;
 use crate::wire::Link;
 
 pub use request::{
-    Beat, Change, Condition, Edit, Edited, Entry, Keys, Pause, Readiness, Refusal, Reply, Request, Text,
+    Beat, Change, Condition, Edit, Edited, Entry, Keys, Pause, PauseKind, Readiness, Refusal, Reply, Request, Text,
 };
 pub use tell::outcome_words;
 pub use view::{
-    BeatsView, ExplanationView, FileView, JobView, JournalView, Outcome, RunView, StatusView, TargetView, Verdict,
-    VerdictView,
+    AfterView, BeatsView, ExplanationView, FileView, JobView, JournalView, Outcome, RunInFull, RunView, StatusView,
+    TargetView, Verdict, VerdictView,
 };
 pub use words::span as span_words;
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::request::{Condition, Readiness, Refusal};
 use super::turn::Engine;
+use crate::history::State;
 use crate::metrics::{JobReading, MAX_JOBS, Reading};
 
 impl Engine {
@@ -19,6 +20,7 @@ impl Engine {
         });
         let gauges = state.gauges(now.wall);
         let mut dropped = vec![("output_bytes", state.output_dropped())];
+        dropped.push(("history_rows", self.history.status().dropped));
         dropped.extend(beats.as_ref().map(|beats| ("beats", beats.dropped)));
         Reading {
             started,
@@ -46,6 +48,10 @@ impl Engine {
             return not("starting", "the first snapshot is not armed yet");
         }
         let mut parts = BTreeMap::new();
+        match self.history.status().state {
+            State::Off | State::Opening => {}
+            state => drop(parts.insert("history".to_owned(), Condition::of(state == State::Open))),
+        }
         if let Some(beats) = self.beating.view() {
             parts.insert("beats".to_owned(), Condition::of(beats.failing.is_none()));
         }

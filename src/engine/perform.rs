@@ -36,6 +36,8 @@ impl Engine {
                 Effect::Note(word) => words.push(word),
                 Effect::CloseOutput(run) => self.capture.close(run),
                 Effect::KeepPause(name, pause) => self.keeper.keep(name, pause),
+                Effect::Remove(name, hash) => self.remove(name, hash)?,
+                Effect::KeepHold(hold) => self.keeper.keep_hold(hold),
                 Effect::AbandonOutput(run) => self.capture.abandon(run),
                 Effect::CloseErrand(run) => self.listening.close(run),
                 Effect::Reported(report) => self.hear_report(&report),
@@ -46,6 +48,7 @@ impl Engine {
         if !facts.is_empty() {
             facts.iter().for_each(|fact| self.tallies.hear(fact, &self.state));
             self.note(&facts);
+            self.record(&facts);
             self.beat_facts(&facts);
             self.alarm_facts(&facts);
             tell::tell(facts, &self.state, self.now().wall);

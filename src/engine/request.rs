@@ -10,6 +10,7 @@ use super::view::{FileView, JobView, RunView, StatusView};
 use crate::job::Job;
 use crate::job::JobName;
 use crate::metrics::Reading;
+use crate::why::Known;
 use crate::wire::RunId;
 
 /// A question or a wish, with the place for its answer.
@@ -23,6 +24,8 @@ pub enum Request {
     Job(JobName, Reply<JobView>),
     /// One run, going on or remembered.
     Run(RunId, Reply<RunView>),
+    /// What is known of a job, for whoever asks why. A name that no job has is no error.
+    Why(JobName, Reply<Known>),
     /// Files with findings.
     Files(Reply<Vec<FileView>>),
     /// Run a job now, by its overlap rule. `by` says who asks. Answers once the run has its id; the caller finds its output
@@ -60,6 +63,32 @@ pub enum Request {
         /// The entry it had.
         reply: Reply<Edited>,
     },
+    /// Let the next slots of a job go. A pause that ends with the last of them; answers with it.
+    SkipNext {
+        /// Which job: an enabled one that is due at some time and not paused.
+        name: JobName,
+        /// How many slots, at least 1.
+        count: u32,
+        /// For people; empty when nobody said.
+        reason: String,
+        /// Who asks.
+        by: String,
+        /// The pause that it has now.
+        reply: Reply<Pause>,
+    },
+    /// Let no slot of any job run for a while: maintenance. Runs that go on are left alone. Survives a restart.
+    Hold {
+        /// Until then; absent: until it is released.
+        until: Option<Timestamp>,
+        /// For people; empty when nobody said.
+        reason: String,
+        /// Who asks.
+        by: String,
+        /// The hold that there is now.
+        reply: Reply<Pause>,
+    },
+    /// End the hold. Answers with the one that there was.
+    Release(Reply<Pause>),
     /// Forget every definition that was made with `permanent: false`, then read all files anew. Answered when it is armed;
     /// refused with `broken` (and the findings as sentence) when a file is broken – what can be armed is armed all the same.
     Reset(Reply<StatusView>),
@@ -126,6 +155,9 @@ pub enum Change {
     },
     /// No longer any definition of the job.
     Delete(JobName),
+    /// The same, where the definition is still the one with this hash; else refused with `changed`. For a job that runs once and
+    /// has.
+    Remove(JobName, u64),
     /// Enabled and not paused: `enable: false`. Else refused with `not-active`.
     Disable(JobName),
     /// Disabled: `enable: true`; paused: the pause ends. Else refused with `not-disabled`.
@@ -191,10 +223,37 @@ pub struct Entry {
     pub pause: Option<Pause>,
 }
 
-/// A pause that goes on.
+/// What a pause is, and so why its slots are let go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PauseKind {
+    /// No slot of a job, for a time.
+    #[default]
+    Pause,
+    /// Its next slots.
+    SkipNext,
+    /// No slot of any job, for a time.
+    Hold,
+}
+
+impl PauseKind {
+    /// The stable code of a slot that was let go by it.
+    pub fn code(self) -> &'static str {
+        match self {
+            PauseKind::Pause => "paused",
+            PauseKind::SkipNext => "skip-next",
+            PauseKind::Hold => "held",
+        }
+    }
+}
+
+/// A pause that goes on, or the hold.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Pause {
-    /// Its entry, as mysql-crond counts them.
+    /// Which of them. Those of before there were several are pauses.
+    #[serde(default)]
+    pub kind: PauseKind,
+    /// Its entry, as mysql-crond counts them; 0 of the hold.
     pub id: u64,
     /// Since when.
     pub since: Timestamp,
@@ -241,6 +300,7 @@ pub struct Refusal {
     /// `no-such-job`, `no-such-run`, `overlap`, `limit`, `starting`, `stopping`; of edits also `not-active`, `not-disabled`, `not-in-file`
     /// (a permanent edit of a job that stands in no file), `bad-job` (the definition is refused; the message has the findings),
     /// `bad-schedule` (its schedule is), `not-written` (the file could not be written), `busy` (too many edits wait);
+    /// `never-due` (there is no next slot to skip), `held` (there is a hold already), `not-held` (there is none);
     /// of beats `beat-failed`, `no-beat` (none is configured), `busy` (too many wait).
     pub code: String,
     /// What is the matter.

@@ -55,6 +55,10 @@ fn line(state: &State, now: Timestamp) -> String {
     }
     match view.next {
         _ if view.stopping => text.push_str("; stopping"),
+        _ if let Some(hold) = &view.held => {
+            let until = hold.until.map_or_else(|| "it is released".to_owned(), |until| words::clock(until, now));
+            text.push_str(&format!("; held until {until}"));
+        }
         Some((name, at)) => {
             text.push_str(&format!("; next: {name} at {} {}", words::clock(at, now), ahead(at, now)));
         }

@@ -42,6 +42,7 @@ impl Engine {
             self.beating.identify(said);
         }
         tell::tell_files(&files);
+        self.record_files(&files);
         let watched = watch.map(Event::Watch);
         for event in [Event::Files(files), Event::Loaded { changes, complete }].into_iter().chain(watched) {
             self.step(event)?;
@@ -49,6 +50,7 @@ impl Engine {
         if complete && !std::mem::replace(&mut self.ready, true) {
             let (runs, rebooted) = std::mem::take(&mut self.cut);
             tell::tell_cut(&runs, rebooted, self.now().wall);
+            self.record_cut(&runs);
             runs.iter().for_each(|run| self.tallies.lost(&run.job, &self.state));
             self.step(Event::Lost(runs))?;
             self.ledger.begin();

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::core::{Dropped, Fact, Fate, Record, State, Trigger, Why};
 use super::ledger::Entry;
+use super::request::{Pause, PauseKind};
 use super::view::{FileView, JobView, Outcome};
 use super::words;
 use crate::job::{JobName, Severity};
@@ -36,8 +37,12 @@ fn tell_armed(armed: &[Fact], state: &State, now: Timestamp) {
         let word = if *changed { "changed" } else { "armed" };
         let when = match view.next {
             _ if !view.enable => "disabled".to_owned(),
-            _ if view.pause.is_some() => "paused".to_owned(),
+            _ if view.pause.as_ref().is_some_and(|pause| pause.kind == PauseKind::Pause) => "paused".to_owned(),
             Some(next) => format!("next {} ({})", words::clock(next, now), words::ahead(next, now)),
+            None if view.schedule.is_none() && !view.after.is_empty() => {
+                let names: Vec<&str> = view.after.keys().map(JobName::as_str).collect();
+                format!("after {}", names.join(", "))
+            }
             None if view.schedule.is_none() => "runs when asked to".to_owned(),
             None if schedule_text(view).trim() == "@reboot" => "when the machine starts".to_owned(),
             None => "never due".to_owned(),
@@ -58,15 +63,22 @@ fn tell_one(fact: &Fact, state: &State, now: Timestamp) {
         Fact::Retired(job) => tracing::info!(%job, code = "retired", "retired {job}"),
         Fact::Paused { job, pause } => {
             let until = pause.until.map_or_else(|| "it is resumed".to_owned(), |until| words::clock(until, now));
-            let reason = if pause.reason.is_empty() { String::new() } else { format!(": {}", pause.reason) };
-            tracing::info!(%job, code = "paused", "paused {job} until {until}, asked for by {}{reason}", pause.by);
+            let (code, asked) = (pause.kind.code(), asked(pause));
+            match pause.kind {
+                PauseKind::SkipNext => tracing::info!(%job, code, "skips the slots of {job} up to {until}{asked}"),
+                PauseKind::Pause | PauseKind::Hold => tracing::info!(%job, code, "paused {job} until {until}{asked}"),
+            }
+        }
+        Fact::Held(hold) => {
+            let until = hold.until.map_or_else(|| "it is released".to_owned(), |until| words::clock(until, now));
+            tracing::warn!(code = "held", "no slot of any job runs until {until}{}", asked(hold));
+        }
+        Fact::Released { passed } => {
+            let passed = slots_meanwhile(*passed);
+            tracing::warn!(code = "released", "slots run again{passed}");
         }
         Fact::Resumed { job, passed } => {
-            let passed = match passed {
-                0 => String::new(),
-                1 => "; 1 slot was skipped meanwhile".to_owned(),
-                passed => format!("; {passed} slots were skipped meanwhile"),
-            };
+            let passed = slots_meanwhile(*passed);
             tracing::info!(%job, code = "resumed", "resumed {job}{passed}");
         }
         Fact::Verdict { job, slot, oldest, fate } => tell_verdict(job, *slot, *oldest, *fate, now),
@@ -81,6 +93,7 @@ fn tell_one(fact: &Fact, state: &State, now: Timestamp) {
                     format!(", for {}", words::clock(slot, now))
                 }
                 Some(_) => String::new(),
+                None if ticket.trigger == Trigger::After => format!(", {}", ticket.by),
                 None => format!(", asked for by {}", ticket.by),
             };
             let which = which(run, attempt);
@@ -141,6 +154,10 @@ fn tell_one(fact: &Fact, state: &State, now: Timestamp) {
         Fact::ErrandsLeft(count) => {
             tracing::warn!(code = "errands-left", "{count} errands were still waiting when the daemon stopped");
         }
+        Fact::TooManyEnds(kept) => tracing::warn!(
+            code = "too-many-ends",
+            "jobs wait for others after more than {kept} ends: an engine that takes over now knows of the newest {kept}"
+        ),
         Fact::Clock { from, to } => {
             let (from, to) = (words::clock(*from, *to), words::clock(*to, *from));
             tracing::warn!(code = "clock", "the clock went back from {from} to {to}");
@@ -153,6 +170,19 @@ fn tell_one(fact: &Fact, state: &State, now: Timestamp) {
             code = "state",
             "the ledger of runs is not written in time: runs start without it, and after a crash may be lost without a word"
         ),
+    }
+}
+
+fn asked(pause: &Pause) -> String {
+    let reason = if pause.reason.is_empty() { String::new() } else { format!(": {}", pause.reason) };
+    format!(", asked for by {}{reason}", pause.by)
+}
+
+fn slots_meanwhile(passed: u64) -> String {
+    match passed {
+        0 => String::new(),
+        1 => "; 1 slot was skipped meanwhile".to_owned(),
+        passed => format!("; {passed} slots were skipped meanwhile"),
     }
 }
 
@@ -173,8 +203,9 @@ fn tell_verdict(job: &JobName, slot: Timestamp, oldest: Timestamp, fate: Fate, n
             tracing::warn!(%job, code = "missed", why, count, "missed {job} {least}{count} times, {oldest} to {at}: {words}");
         }
         // One line at the end of the pause says how many.
-        Fate::Paused(count) => {
-            tracing::debug!(%job, code = "skipped", why = "paused", count, "skipped {job} at {at}: paused")
+        Fate::Paused(kind, count) => {
+            let why = kind.code();
+            tracing::debug!(%job, code = "skipped", why, count, "skipped {job} at {at}: {why}")
         }
         Fate::Superseded => tracing::info!(%job, code = "superseded", "{job} at {at} gave way to a newer slot"),
     }
@@ -219,6 +250,7 @@ fn tell_dropped(job: &JobName, run: RunId, why: Dropped, state: &State) {
     let words = match why {
         Dropped::Superseded => "a newer run takes its place",
         Dropped::Paused => "the job is paused",
+        Dropped::Held => "there is a hold of all jobs",
         Dropped::Retired => "the job was taken away or disabled",
         Dropped::Request => "on request",
         Dropped::Stopping => "the daemon stops",

@@ -18,16 +18,18 @@ use super::core::{Event, Now, Setting, State};
 use super::edits::{Edits, Reload};
 use super::errands::Listening;
 use super::greet::Greeting;
-use super::keep::Keeper;
+use super::keep::{Keeper, Kept};
 use super::ledger::{self, Ledger};
 use super::opener::{Ask, Asked, WardenOpener};
 use super::outbox::Outbox;
+use super::record::{Pasts, Recorder};
 use super::request::Request;
 use super::status::Status;
 use super::timer::Alarm;
 use super::{Broken, ready};
 use crate::api;
 use crate::conf::{self, Command, Commands, Config, Opened, Policy, Trust, Update};
+use crate::history::History;
 use crate::metrics::Tallies;
 use crate::run::{Capture, CaptureEvent};
 use crate::wire::{Link, Received, RunId, ToEngine, ToWarden};
@@ -65,6 +67,8 @@ pub struct Engine {
     pub(super) beating: Beating,
     pub(super) alarming: Alarming,
     pub(super) keeper: Keeper,
+    pub(super) history: History,
+    pub(super) recorder: Recorder,
     /// What monitors want counted.
     pub(super) tallies: Tallies,
     status: Status,
@@ -95,6 +99,7 @@ struct Inbox {
     requests: mpsc::Receiver<Request>,
     asks: mpsc::UnboundedReceiver<Ask>,
     prepared: mpsc::UnboundedReceiver<Event>,
+    pasts: mpsc::UnboundedReceiver<Option<Pasts>>,
 }
 
 /// What a turn begins with.
@@ -106,6 +111,7 @@ enum Happened {
     Asked(Box<Request>),
     Open(Ask),
     Prepared(Event),
+    Pasts(Option<Pasts>),
     Time,
 }
 
@@ -128,7 +134,10 @@ impl Engine {
         let (commands, _) = conf::watch(opener.clone(), policy, updates).map_err(started("watching conf.d"))?;
         let (ports, ports_in) = mpsc::unbounded_channel();
         port.into_iter().for_each(|port| drop(ports.send(port)));
-        if let Err(error) = api::serve(listener, ports_in, &config, requests, capture.tails()) {
+        let (known, pasts_in) = mpsc::unbounded_channel();
+        let ready = Box::new(move |tallies| known.send(tallies).unwrap_or_default());
+        let history = History::start(&config.state_dir, config.history.as_ref(), ready);
+        if let Err(error) = api::serve(listener, ports_in, &config, requests, capture.tails(), history.clone()) {
             // Jobs run without it (G102).
             tracing::error!(code = "endpoint", "the HTTP endpoint does not run: {error}");
         }
@@ -136,7 +145,8 @@ impl Engine {
             let runs = adopted.len();
             tracing::warn!(code = "engine-replaced", "a new engine takes over ({runs} runs go on)");
         }
-        let (keeper, pauses) = Keeper::start(&config.state_dir).map_err(started("the keeper of pauses"))?;
+        let (keeper, Kept { pauses, hold }) =
+            Keeper::start(&config.state_dir).map_err(started("the keeper of pauses"))?;
         let boot = Boot::new(&config.state_dir);
         let claims = prepared.clone();
         // Nobody receives when the engine ends.
@@ -153,6 +163,7 @@ impl Engine {
             mark: welcome.mark,
             left,
             pauses,
+            hold,
         };
         let began = Instant::now();
         let mut engine = Self {
@@ -170,6 +181,8 @@ impl Engine {
             quit: None,
             commands,
             keeper,
+            recorder: Recorder::new(history.tail()),
+            history,
             tallies: Tallies::default(),
             ports,
             status: Status::default(),
@@ -184,6 +197,7 @@ impl Engine {
                 requests: requests_in,
                 asks: asks_in,
                 prepared: prepared_in,
+                pasts: pasts_in,
             },
             early: Vec::new(),
             boot: boot.is_fresh().then_some(boot),
@@ -201,6 +215,7 @@ impl Engine {
         }
         engine.capture.adopted();
         engine.check_beat_program();
+        engine.record_start();
         Ok(engine)
     }
 
@@ -215,6 +230,7 @@ impl Engine {
                 Happened::Asked(request) => self.hear_request(*request)?,
                 Happened::Open(ask) => self.pass_on(ask)?,
                 Happened::Prepared(event) => self.step(event)?,
+                Happened::Pasts(pasts) => self.take_pasts(pasts),
                 Happened::Time => true,
             };
             if !goes_on {
@@ -224,6 +240,7 @@ impl Engine {
                 if self.stopping {
                     self.alarming.finish();
                 }
+                self.close_history();
                 return Ok(());
             }
             self.step(Event::Wake)?;
@@ -257,6 +274,7 @@ impl Engine {
             Some(request) = self.inbox.requests.recv(), if self.early.len() < EARLY => Happened::Asked(Box::new(request)),
             Some(ask) = self.inbox.asks.recv() => Happened::Open(ask),
             Some(event) = self.inbox.prepared.recv() => Happened::Prepared(event),
+            Some(pasts) = self.inbox.pasts.recv() => Happened::Pasts(pasts),
             () = self.alarm.wait() => Happened::Time,
             () = sleep => Happened::Time,
         }
@@ -338,7 +356,7 @@ impl Engine {
 
     /// What waits, by queue.
     pub(super) fn queues(&self, errands: u64) -> Vec<(&'static str, u64)> {
-        let Inbox { updates, capture, requests, asks, prepared } = &self.inbox;
+        let Inbox { updates, capture, requests, asks, prepared, .. } = &self.inbox;
         vec![
             ("errands", errands),
             ("requests", (requests.len() + self.early.len()) as u64),
@@ -346,6 +364,7 @@ impl Engine {
             ("output", capture.len() as u64),
             ("files", (asks.len() + prepared.len()) as u64),
             ("warden", self.outbox.len() as u64),
+            ("history", self.history.status().waiting as u64),
         ]
     }
 

@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::request::Pause;
-use crate::job::{JobName, LogTarget, OnOverlap};
+use crate::history::{AttemptView, HistoryView};
+use crate::job::{AfterEnd, JobName, LogTarget, OnOverlap};
 use crate::schedule::Dst;
 use crate::wire::{Exit, Failure, Stream};
 
@@ -63,7 +64,8 @@ pub enum Verdict {
         /// Its id, as text.
         run: String,
     },
-    /// It was let go by a rule. `why` is a stable code: `overlap`, `stopping`, `limit`, `retired`, `request`, `paused`.
+    /// It was let go by a rule. `why` is a stable code: `overlap`, `stopping`, `limit`, `retired`, `request`, `paused`,
+    /// `skip-next`, `held`.
     Skipped {
         /// The code.
         why: String,
@@ -135,6 +137,28 @@ pub struct RunView {
     pub left_behind: u32,
 }
 
+/// A run with all that is known of its attempts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunInFull {
+    /// The run, as its last attempt stands for it; as an earlier one does, where that was asked for.
+    #[serde(flatten)]
+    pub run: RunView,
+    /// The attempts that are over and in the history, first to last, each with the last lines of its output.
+    #[serde(default)]
+    pub ended_attempts: Vec<AttemptView>,
+}
+
+/// A job after whose end another one starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AfterView {
+    /// The end that counts.
+    pub end: AfterEnd,
+    /// It has ended so since the other one started last: that waits for the rest.
+    pub ended: bool,
+    /// The two are in a circle, and this is ignored.
+    pub ignored: bool,
+}
+
 /// A job and what is going on with it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobView {
@@ -163,9 +187,12 @@ pub struct JobView {
     pub user: String,
     /// What an overlapping slot does.
     pub on_overlap: OnOverlap,
-    /// Its pause, while that goes on.
+    /// Its own pause, while that goes on. (The hold is in [`StatusView`].)
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub pause: Option<Pause>,
+    /// The jobs after whose ends it starts.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub after: BTreeMap<JobName, AfterView>,
     /// Runs that go on.
     pub running: Vec<RunView>,
     /// Runs that wait for their next attempt.
@@ -208,6 +235,9 @@ pub struct StatusView {
     /// Jobs that are paused.
     #[serde(default)]
     pub paused: usize,
+    /// The hold, while it goes on: no slot of any job runs.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub held: Option<Pause>,
     /// Runs that go on.
     pub running: usize,
     /// Runs that wait for their next attempt.
@@ -217,7 +247,7 @@ pub struct StatusView {
     pub broken_files: usize,
     /// Warnings in good files.
     pub warnings: usize,
-    /// The next slot, and whose.
+    /// The next slot, and whose; absent while there is a hold.
     pub next: Option<(JobName, Timestamp)>,
     /// Runs ended since the engine started, by outcome word.
     pub outcomes: BTreeMap<String, u64>,
@@ -225,6 +255,9 @@ pub struct StatusView {
     pub output_dropped: u64,
     /// How `conf.d` is watched: `inotify`, or `polling` with the reason.
     pub watch: String,
+    /// How the history is kept.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub history: Option<HistoryView>,
     /// How beats go out; absent where none are configured.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub beats: Option<BeatsView>,

@@ -199,6 +199,11 @@ impl History {
         self.ask(|conn| query::entries(conn, filter))
     }
 
+    /// The last run of each of these jobs, of those that have one. Without tails.
+    pub fn last_runs(&self, jobs: &[JobName]) -> Result<BTreeMap<JobName, RunRow>, Unanswered> {
+        self.ask(|conn| query::last_runs(conn, jobs))
+    }
+
     /// All attempts of a run, first to last, with their tails. `id` may be that of any of them. Empty: nothing is known of it.
     pub fn run(&self, id: RunId) -> Result<Vec<AttemptRow>, Unanswered> {
         self.ask(|conn| query::run(conn, id))
@@ -229,10 +234,8 @@ impl History {
         if shared.shown().state == State::Off {
             return Err(Unanswered::Off);
         }
-        let answer = shared.readers.ask(question);
-        // So that the connection is closed when nobody asks again.
-        shared.queue.ring();
-        match answer {
+        // The writer closes the connection when nobody has asked for some time.
+        match shared.readers.ask(question, || shared.queue.ring()) {
             Err(Unanswered::Closed(_)) => Err(Unanswered::Closed(shared.shown().why.clone())),
             answer => answer,
         }

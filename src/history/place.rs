@@ -107,7 +107,7 @@ pub fn open(path: &Path) -> Result<(Connection, Identity), Closed> {
         // Before the first table, or never.
         conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     }
-    // No commit waits for the disk, only the writing home of the log does, once in a thousand pages and when it is quiet. A
+    // No commit waits for the disk, only the writing home of the log does, after a thousand pages or twenty seconds. A
     // killed process loses nothing: what is committed is the kernel's. A power cut may lose the last commits since then, never
     // a part of one, for each page of the log has a checksum. That is enough here: what runs and what has been decided is not
     // decided by the history, so that the lost rows are missing and nothing runs twice for them; and a commit that waited for

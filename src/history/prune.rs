@@ -23,9 +23,9 @@ pub const LINGER: u32 = 10;
 /// How often the history is gone through for what has become too old.
 pub const ROUND: Duration = Duration::from_secs(3600);
 /// A step that takes longer is made smaller, one that takes a quarter of it larger.
-const STEP_TIME: Duration = Duration::from_millis(12);
+const STEP_TIME: Duration = Duration::from_millis(8);
 /// Rows looked at in a step, at least and at most.
-const STEP_ROWS: (i64, i64) = (16, 1024);
+const STEP_ROWS: (i64, i64) = (16, 512);
 /// Pages given back to the file system in a step.
 const STEP_PAGES: i64 = 128;
 
@@ -91,7 +91,7 @@ pub enum Step {
 impl Pruning {
     /// By these limits. The first walk begins at once.
     pub fn new(config: &HistoryConfig, now: Instant) -> Pruning {
-        let (step, walk, longest) = (128, None, Duration::ZERO);
+        let (step, walk, longest) = (64, None, Duration::ZERO);
         let pages = count(config.size / 4096);
         Pruning { keep: config.keep, rows: config.rows, pages, step, walk, next_walk: now, longest }
     }

@@ -265,6 +265,19 @@ fn listed<T>(
     }
 }
 
+/// The last run of each of these jobs, of those that have one.
+pub fn last_runs(conn: &Connection, jobs: &[JobName]) -> rusqlite::Result<BTreeMap<JobName, RunRow>> {
+    let sql = runs_sql(true, false);
+    let mut lasts = BTreeMap::new();
+    for name in jobs {
+        let Some(job) = known(conn, name)? else { continue };
+        let mut last = conn.prepare_cached(&sql)?;
+        let row = last.query_row((i64::MIN, i64::MAX, i64::MAX, 1, job), run_row).optional()?;
+        lasts.extend(row.map(|(_, row)| (name.clone(), row)));
+    }
+    Ok(lasts)
+}
+
 /// The statements for the attempts of a run.
 pub(super) fn run_sql() -> [String; 2] {
     let of = |which| format!("SELECT {ATTEMPT} FROM attempt LEFT JOIN job ON job.id = attempt.job WHERE {which}");

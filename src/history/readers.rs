@@ -103,8 +103,13 @@ impl Readers {
         drop(idle);
     }
 
-    /// Asks `question` with one of them. Waits for the disk, at most [`TIME_LIMIT`] for each of place and answer.
-    pub fn ask<T>(&self, question: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Unanswered> {
+    /// Asks `question` with one of them. Waits for the disk, at most [`TIME_LIMIT`] for each of place and answer. `opened` is
+    /// called where there is one more than before, to be closed some time.
+    pub fn ask<T>(
+        &self,
+        question: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+        opened: impl FnOnce(),
+    ) -> Result<T, Unanswered> {
         let held = self.lock();
         let waited = self.freed.wait_timeout_while(held, TIME_LIMIT, |held| held.lent >= MOST);
         let (mut held, waited) = waited.unwrap_or_else(PoisonError::into_inner);
@@ -115,6 +120,7 @@ impl Readers {
         let generation = held.generation;
         held.lent += 1;
         let idle = held.idle.pop();
+        let fresh = idle.is_none();
         drop(held);
         let mut kept = None;
         let answer = match idle.map_or_else(|| open(&path), |(conn, _)| Ok(conn)) {
@@ -136,10 +142,20 @@ impl Readers {
         }
         drop(held);
         self.freed.notify_one();
+        if fresh {
+            opened();
+        }
         Ok(answer?)
     }
 
-    /// Closes those that nobody uses. When to look again; absent: there are none.
+    /// How many wait for a question.
+    #[cfg(test)]
+    pub fn idle(&self) -> usize {
+        self.lock().idle.len()
+    }
+
+    /// Closes those that nobody uses. (SQLite keeps the descriptor of the file for the next: while the writer has a lock,
+    /// closing any would end it.) When to look again; absent: there are none.
     pub fn close_idle(&self) -> Option<Duration> {
         let mut held = self.lock();
         let (old, young) = std::mem::take(&mut held.idle).into_iter().partition(|(_, since)| since.elapsed() >= IDLE);

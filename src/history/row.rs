@@ -162,6 +162,10 @@ pub enum FactKind {
     Edited,
     /// Rows of this history were lost.
     Dropped,
+    /// The daemon started, or its engine.
+    Started,
+    /// A run is not attempted again after all; the text is its id.
+    Retry,
 }
 
 /// What a definition said, in a few words; kept once for every hash.
@@ -300,7 +304,7 @@ impl DefinitionRow {
 
 impl FactKind {
     /// All of them.
-    pub const ALL: [FactKind; 12] = [
+    pub const ALL: [FactKind; 14] = [
         FactKind::Away,
         FactKind::Clock,
         FactKind::Armed,
@@ -313,6 +317,8 @@ impl FactKind {
         FactKind::Released,
         FactKind::Edited,
         FactKind::Dropped,
+        FactKind::Started,
+        FactKind::Retry,
     ];
 
     /// The stable word.
@@ -330,6 +336,8 @@ impl FactKind {
             FactKind::Released => "released",
             FactKind::Edited => "edited",
             FactKind::Dropped => "dropped",
+            FactKind::Started => "started",
+            FactKind::Retry => "retry",
         }
     }
 

@@ -1,5 +1,6 @@
 //! What a job is.
 
+pub mod circle;
 pub mod file;
 mod finding;
 pub mod keys;

@@ -81,7 +81,7 @@ impl Tallies {
                 let (word, count) = match fate {
                     Fate::Ran(_) => ("ran", 1),
                     Fate::Skipped(_) => ("skipped", 1),
-                    Fate::Paused(count) => ("skipped", *count),
+                    Fate::Paused(_, count) => ("skipped", *count),
                     Fate::Missed(count, _) => ("missed", *count),
                     Fate::Superseded => ("superseded", 1),
                 };
@@ -202,18 +202,8 @@ mod tests {
     fn over(job: &str, took: Option<(i64, i64)>, outcome: Outcome) -> Fact {
         let exit = Exit::Code(0);
         let ended = |end| Ended { exit, at: at(end), user: Duration::ZERO, system: Duration::ZERO, max_rss: 0 };
-        Fact::Over(Record {
-            job: name(job),
-            ticket: ticket(None),
-            led: took.map(|(began, end)| (7, at(began), ended(end))),
-            log: None,
-            outcome,
-            booked: at(1_000),
-            volume: Default::default(),
-            left: 0,
-            next: None,
-            most: 1,
-        })
+        let led = took.map(|(began, end)| (7, at(began), ended(end)));
+        Fact::Over(Record { led, ..Record::blank(name(job), ticket(None), outcome, at(1_000)) })
     }
 
     fn success() -> Outcome {
@@ -244,7 +234,7 @@ mod tests {
         for fate in [
             Fate::Ran(RunId(1)),
             Fate::Missed(5, Cause::Down),
-            Fate::Paused(7),
+            Fate::Paused(crate::engine::PauseKind::Pause, 7),
             Fate::Skipped(Rule::Overlap),
             Fate::Missed(2, Cause::Clock),
             Fate::Superseded,

@@ -4,7 +4,8 @@
 //!
 //! 1. `PATH` and `LANG` (HOME, USER, LOGNAME and SHELL come from the warden, which knows the user),
 //! 2. `environment_file`, 3. `environment`,
-//! 4. `ROTA_JOB`, `ROTA_RUN_ID`, `ROTA_ATTEMPT`, and `ROTA_SCHEDULED_AT` for a slot; these cannot be overridden.
+//! 4. `ROTA_JOB`, `ROTA_RUN_ID`, `ROTA_ATTEMPT`, `ROTA_TRIGGER`, `ROTA_SCHEDULED_AT` for a slot, and `ROTA_AFTER` and
+//!    `ROTA_AFTER_RUN` for a run that follows another job; these cannot be overridden.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -22,18 +23,22 @@ const OURS: &str = "ROTA_";
 
 /// Which run of a job this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Occasion {
+pub struct Occasion<'a> {
     /// Its id.
     pub run: RunId,
     /// The slot; absent: requested.
     pub slot: Option<Timestamp>,
     /// Counted from 1.
     pub attempt: u32,
+    /// What began the run, as the stable word.
+    pub trigger: &'static str,
+    /// The job whose end began it, and the run of it that ended.
+    pub after: Option<(&'a str, RunId)>,
 }
 
 /// The plan of a run, with what its `environment_file` said. Refused, with a sentence, where a text holds a NUL byte: the
 /// kernel would end it there.
-pub fn plan(job: &Job, occasion: &Occasion, file: Vec<(String, String)>) -> Result<Plan, String> {
+pub fn plan(job: &Job, occasion: &Occasion<'_>, file: Vec<(String, String)>) -> Result<Plan, String> {
     let argv = match &job.program {
         Program::Exec { command, args } => std::iter::once(command).chain(args).cloned().collect(),
         Program::Script(text) => vec!["/bin/sh".into(), "-c".into(), text.clone()],
@@ -61,7 +66,7 @@ pub fn plan(job: &Job, occasion: &Occasion, file: Vec<(String, String)>) -> Resu
     }
 }
 
-fn environment(job: &Job, occasion: &Occasion, file: Vec<(String, String)>) -> Vec<(String, String)> {
+fn environment(job: &Job, occasion: &Occasion<'_>, file: Vec<(String, String)>) -> Vec<(String, String)> {
     let mut all: BTreeMap<String, String> = BTreeMap::new();
     all.insert("PATH".into(), PATH.into());
     all.insert("LANG".into(), "C.UTF-8".into());
@@ -70,6 +75,11 @@ fn environment(job: &Job, occasion: &Occasion, file: Vec<(String, String)>) -> V
     all.insert("ROTA_JOB".into(), job.name.to_string());
     all.insert("ROTA_RUN_ID".into(), occasion.run.to_string());
     all.insert("ROTA_ATTEMPT".into(), occasion.attempt.to_string());
+    all.insert("ROTA_TRIGGER".into(), occasion.trigger.into());
+    if let Some((job, run)) = occasion.after {
+        all.insert("ROTA_AFTER".into(), job.into());
+        all.insert("ROTA_AFTER_RUN".into(), run.to_string());
+    }
     if let Some(slot) = occasion.slot {
         all.insert("ROTA_SCHEDULED_AT".into(), slot.to_string());
     }

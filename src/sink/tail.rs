@@ -60,6 +60,11 @@ impl Tails {
         self.store().tail(run)
     }
 
+    /// The newest lines of a run, whole ones of at most `most` bytes together; of a longest line that alone is more, its end.
+    pub fn last(&self, run: RunId, most: usize) -> Option<Tail> {
+        self.store().last(run, most)
+    }
+
     /// What is kept of an attempt, and every event after it, without a gap. Who reads is waited for; who does not gets
     /// [`TailEvent::Dropped`]. The last one is [`TailEvent::Over`].
     pub fn follow(&self, run: RunId) -> Option<(Tail, Following)> {
@@ -168,5 +173,25 @@ mod tests {
             let last = tails.of(run).unwrap().lines.pop().unwrap();
             assert!(last.bytes.ends_with(b"END") && !last.open, "{length}");
         }
+    }
+
+    #[test]
+    fn the_newest_lines_are_whole_and_few() {
+        let tails = Tails::default();
+        let job = JobName::parse("a").unwrap();
+        tails.open(RunId(1), &job);
+        tails.push(RunId(1), Stream::Stdout, b"one\ntwo\n", false, 2);
+        tails.push(RunId(1), Stream::Stderr, b"three\nopen", true, 2);
+        let last = |most| {
+            let tail = tails.last(RunId(1), most).unwrap();
+            let lines: Vec<String> =
+                tail.lines.iter().map(|line| String::from_utf8_lossy(&line.bytes).into_owned()).collect();
+            (lines.join(" "), tail.skipped)
+        };
+        assert_eq!(last(100), ("one two three open".into(), 0));
+        assert_eq!(last(12), ("two three open".into(), 1));
+        assert_eq!(last(11), ("three open".into(), 2));
+        assert_eq!(last(3), ("pen".into(), 3), "of the newest its end");
+        assert!(tails.last(RunId(2), 100).is_none());
     }
 }

@@ -68,6 +68,10 @@ impl Store {
         self.runs.get(&run).map(Kept::tail)
     }
 
+    pub fn last(&self, run: RunId, most: usize) -> Option<Tail> {
+        self.runs.get(&run).map(|kept| kept.last(most))
+    }
+
     pub fn follow(&mut self, run: RunId) -> Option<(Tail, Following)> {
         let kept = self.runs.get_mut(&run)?;
         let (follower, following) = queue(self.waiting.clone());
@@ -261,6 +265,24 @@ impl Kept {
             self.bytes.drain(..mark.length as usize);
             self.skipped += 1;
         }
+    }
+
+    /// From the newest line on, backwards.
+    fn last(&self, most: usize) -> Tail {
+        let (mut lines, mut end, mut left) = (Vec::new(), self.bytes.len(), most);
+        for mark in self.marks.iter().rev() {
+            let from = end - mark.length as usize;
+            let length = end - from;
+            if length > left && !lines.is_empty() {
+                break;
+            }
+            let bytes = self.bytes.range(end - length.min(left)..end).copied().collect();
+            lines.push(Line { at: mark.at, stream: mark.stream, bytes, open: mark.open });
+            (left, end) = (left.saturating_sub(length), from);
+        }
+        lines.reverse();
+        let skipped = self.skipped + (self.marks.len() - lines.len()) as u64;
+        Tail { lines, skipped, over: self.over }
     }
 
     fn tail(&self) -> Tail {

@@ -6,14 +6,17 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
-use rotad::engine::{Change, Condition, Edit, Edited, Entry, Readiness, Text};
+use rotad::conf::HistoryConfig;
+use rotad::engine::core::{Ticket, Trigger};
+use rotad::engine::{Change, Condition, Edit, Edited, Entry, Pause, PauseKind, Readiness, Text};
 use rotad::engine::{FileView, JobView, Outcome, Refusal, Request, RunView, StatusView, Verdict, VerdictView};
+use rotad::history::{AttemptRow, History, Row, SlotRow, SlotVerdict};
 use rotad::job::{Finding, JobName, OnOverlap, Place};
 use rotad::sink::Tails;
 use rotad::wire::{Exit, RunId};
@@ -38,6 +41,7 @@ pub struct Daemon {
     pub socket: PathBuf,
     pub world: Arc<Mutex<World>>,
     pub tails: Tails,
+    pub history: History,
     _directory: tempfile::TempDir,
 }
 
@@ -80,6 +84,10 @@ pub fn exited(code: i32) -> Outcome {
     Outcome::Exited { exit: Exit::Code(code), success: code == 0 }
 }
 
+fn pause(kind: PauseKind) -> Pause {
+    Pause { kind, id: 3, since: Timestamp::now(), until: None, reason: String::new(), by: "uid 0".into() }
+}
+
 fn job(text: &str) -> JobView {
     let name = name(text);
     JobView {
@@ -101,6 +109,7 @@ fn job(text: &str) -> JobView {
         last: None,
         verdicts: Vec::new(),
         labels: BTreeMap::new(),
+        after: BTreeMap::new(),
         log: rotad::job::LogTarget::Auto,
     }
 }
@@ -146,8 +155,8 @@ fn entries() -> Vec<Entry> {
         Entry { id, job: job.unwrap().0.into(), next, previous: None, pause: None }
     };
     let soon = Some(Timestamp::now() + SignedDuration::from_secs(290));
-    let pause =
-        rotad::engine::Pause { id: 3, since: Timestamp::now(), until: soon, reason: String::new(), by: "uid 0".into() };
+    let pause = self::pause(PauseKind::Pause);
+    let pause = Pause { until: soon, ..pause };
     vec![
         entry(Some(1), "name: a\ncommand: /bin/true\nschedule: '*/5 * * * *'\n", soon),
         entry(Some(2), "name: by hand\nscript: 'true'\n", None),
@@ -165,6 +174,7 @@ impl World {
             engine_restarts: 1,
             jobs: self.jobs.len(),
             paused: 0,
+            held: None,
             disabled: 1,
             running: 1,
             retrying: 0,
@@ -174,6 +184,7 @@ impl World {
             outcomes: BTreeMap::from([("ok".into(), 140), ("failed".into(), 2)]),
             output_dropped: 0,
             watch: "inotify".into(),
+            history: None,
             beats: None,
             alarms: Vec::new(),
             stopping: false,
@@ -184,6 +195,28 @@ impl World {
         let hint = Some("rota list".into());
         let refusal = || Refusal { code: "no-such-job".into(), message: format!("there is no job '{name}'"), hint };
         self.jobs.iter().find(|job| job.name == *name).cloned().ok_or_else(refusal)
+    }
+
+    fn known(&self, name: &JobName) -> rotad::why::Known {
+        let job = self.jobs.iter().find(|job| job.name == *name);
+        rotad::why::Known {
+            name: name.clone(),
+            armed: job.map(|job| rotad::why::Standing {
+                job: entries()[0].job.clone(),
+                since: Timestamp::UNIX_EPOCH,
+                anchor: Timestamp::UNIX_EPOCH,
+                next: job.next,
+            }),
+            broken: None,
+            pause: None,
+            hold: None,
+            running: Vec::new(),
+            waiting: Vec::new(),
+            verdicts: Vec::new(),
+            decided: Timestamp::now(),
+            started: Timestamp::now(),
+            stopping: false,
+        }
     }
 
     fn run(&self, run: RunId) -> Result<RunView, Refusal> {
@@ -209,6 +242,7 @@ impl World {
             Request::Status(reply) | Request::Reload(reply) => drop(reply.send(Ok(self.status()))),
             Request::Jobs(reply) => drop(reply.send(Ok(self.jobs.clone()))),
             Request::Job(name, reply) => drop(reply.send(self.job(&name))),
+            Request::Why(name, reply) => drop(reply.send(Ok(self.known(&name)))),
             Request::Run(run, reply) => drop(reply.send(self.run(run))),
             Request::Files(reply) => drop(reply.send(Ok(self.files.clone()))),
             Request::Start { name, by, reply } => drop(reply.send(self.start(&name, by))),
@@ -226,7 +260,9 @@ impl World {
                 let name = match &edit.change {
                     Change::Define(keys) => &keys.name,
                     Change::Write { name, .. } | Change::Reschedule(name, _) => name,
-                    Change::Delete(name) | Change::Disable(name) | Change::Resume(name) => name,
+                    Change::Delete(name) | Change::Remove(name, _) | Change::Disable(name) | Change::Resume(name) => {
+                        name
+                    }
                 };
                 let edited = self.job(name).map(|job| Edited { name: job.name, entry: 9, file: Some(job.file) });
                 self.edits.push(edit);
@@ -235,6 +271,10 @@ impl World {
             Request::Pause { name, reply, .. } => {
                 drop(reply.send(self.job(&name).map(|job| Edited { name: job.name, entry: 9, file: None })));
             }
+            Request::SkipNext { name, reply, .. } => {
+                drop(reply.send(self.job(&name).map(|_| pause(PauseKind::SkipNext))));
+            }
+            Request::Hold { reply, .. } | Request::Release(reply) => drop(reply.send(Ok(pause(PauseKind::Hold)))),
             Request::Text(name, reply) => {
                 drop(reply.send(
                     self.job(&name).map(|job| Text { file: Some(job.file), text: "command: /bin/true\n".into() }),
@@ -255,6 +295,30 @@ impl World {
     }
 }
 
+/// What happened to the job `backup`: a run of two attempts, a missed slot.
+fn history(directory: &Path) -> History {
+    let history = History::start(directory, Some(&HistoryConfig::default()), Box::new(|_| ()));
+    let (job, now) = (name("backup"), Timestamp::now());
+    let ticket = Ticket::first(RunId(5), Some(now - SignedDuration::from_hours(29)), Trigger::Schedule, String::new());
+    let row = |ticket: &Ticket, code, hours| {
+        let ended = now - SignedDuration::from_hours(hours);
+        let started = Some(ended - SignedDuration::from_secs(9));
+        let tail = b"one\ntwo\x1b[2J\n".to_vec();
+        Box::new(AttemptRow { started, tail, ..AttemptRow::of(job.clone(), ticket, 255, exited(code), ended) })
+    };
+    let again = Some(now - SignedDuration::from_hours(28));
+    history.note(Row::Attempt(Box::new(AttemptRow { next_attempt: again, ..*row(&ticket, 3, 29) })));
+    history.note(Row::Attempt(row(&ticket.again(RunId(6)), 0, 28)));
+    let missed = SlotVerdict::Missed("down".into());
+    history.note(Row::Slot(SlotRow::one(job, now - SignedDuration::from_hours(5), missed, now)));
+    until("the history has all of it", || {
+        history
+            .entries(&rotad::history::Filter { limit: 9, ..Default::default() })
+            .is_ok_and(|page| page.rows.len() == 2)
+    });
+    history
+}
+
 impl Daemon {
     pub fn start() -> Daemon {
         let directory = tempfile::tempdir().unwrap();
@@ -264,7 +328,8 @@ impl Daemon {
         let tails = Tails::default();
         let (_, ports) = mpsc::unbounded_channel();
         let config = rotad::conf::Config::first_look().unwrap();
-        rotad::api::serve(OwnedFd::from(listener), ports, &config, requests, tails.clone()).unwrap();
+        let history = history(directory.path());
+        rotad::api::serve(OwnedFd::from(listener), ports, &config, requests, tails.clone(), history.clone()).unwrap();
         let world = Arc::new(Mutex::new(world()));
         let answering = Arc::clone(&world);
         std::thread::spawn(move || {
@@ -272,7 +337,7 @@ impl Daemon {
                 answering.lock().unwrap().answer(request);
             }
         });
-        Daemon { socket, world, tails, _directory: directory }
+        Daemon { socket, world, tails, history, _directory: directory }
     }
 
     pub fn connect(&self) -> UnixStream {

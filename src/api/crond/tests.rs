@@ -20,6 +20,7 @@ fn entry(id: Option<u64>, text: &str, next: Option<&str>) -> Entry {
 
 fn paused(id: u64, text: &str, until: &str) -> Entry {
     let pause = Pause {
+        kind: crate::engine::PauseKind::Pause,
         id,
         since: Timestamp::UNIX_EPOCH,
         until: Some(until.parse().unwrap()),

@@ -18,6 +18,7 @@ impl Directory {
                 let labels: Vec<String> = claims.0.iter().filter_map(|origin| self.label(origin)).collect();
                 self.looked.extend(labels);
             }
+            self.follow(&job, before.as_ref(), after.as_ref());
             match (before, after) {
                 (None, None) => {}
                 (Some(_), None) => changes.push(((0, 0, String::new()), Change::Retired(job))),
@@ -37,6 +38,7 @@ impl Directory {
                 }
             }
         }
+        self.find_circles();
         self.read.clear();
         self.bared.clear();
         changes.sort_by(|(one, _), (other, _)| one.cmp(other));
@@ -70,7 +72,11 @@ impl Directory {
             findings.clone_from(&self.jobs_config.1);
             for (origin, source) in self.sources.iter().filter(|(origin, _)| matches!(origin, Origin::Item(_))) {
                 findings.extend(source.findings.iter().cloned());
-                findings.extend(self.duplicate(origin, source, name));
+                let duplicate = self.duplicate(origin, source, name);
+                if let (None, Some(good)) = (&duplicate, &source.good) {
+                    findings.extend(self.doubts_of_after(name, &good.job));
+                }
+                findings.extend(duplicate);
             }
         } else {
             let origin = Origin::File(name.to_owned());
@@ -80,6 +86,8 @@ impl Directory {
             if let Some(duplicate) = self.duplicate(&origin, source, name) {
                 findings.push(duplicate);
                 job = None;
+            } else if let Some(good) = &source.good {
+                findings.extend(self.doubts_of_after(name, &good.job));
             }
         }
         (!findings.is_empty()).then(|| FileView { file: name.to_owned(), job, findings })

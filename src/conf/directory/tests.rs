@@ -169,3 +169,58 @@ proptest! {
         }
     }
 }
+
+fn following(name: &str, more: &str) -> Reading {
+    let (file, bytes) = (format!("{name}.yaml"), format!("command: /bin/true\n{more}\n"));
+    let (job, warnings) = read_job(&file, bytes.as_bytes(), &TimeZone::UTC, Timestamp::UNIX_EPOCH).unwrap();
+    Reading::Good { job: Box::new(job), since: Timestamp::UNIX_EPOCH, warnings }
+}
+
+/// Files with something new to say, and its codes.
+fn said(directory: &mut Directory) -> Vec<(String, Vec<&'static str>)> {
+    let (_, views) = directory.settle(Timestamp::UNIX_EPOCH);
+    let codes =
+        |view: Option<FileView>| view.into_iter().flat_map(|view| view.findings).map(|found| found.code).collect();
+    views.into_iter().map(|(file, view)| (file, codes(view))).collect()
+}
+
+#[test]
+fn what_is_followed_is_looked_for_whenever_either_changes() {
+    let mut directory = Directory::default();
+    let mut change = |name: &str, more: Option<&str>| {
+        match more {
+            Some(more) => directory.upsert(&format!("{name}.yaml"), following(name, more)),
+            None => directory.remove(&format!("{name}.yaml")),
+        }
+        said(&mut directory)
+    };
+    let one = |file: &str, codes: &[&'static str]| vec![(file.to_owned(), codes.to_vec())];
+    assert_eq!(change("a", Some("after: {b: success}")), one("a.yaml", &["after-unknown"]));
+    assert_eq!(change("b", Some("enable: false")), one("a.yaml", &["after-disabled"]));
+    assert_eq!(change("b", Some("")), one("a.yaml", &[]));
+    let both = |codes: &[&'static str]| [one("a.yaml", codes), one("b.yaml", codes)].concat();
+    assert_eq!(change("b", Some("after: {a: any}")), both(&["after-cycle"]));
+    assert_eq!(change("c", Some("after: {b: any}")), [], "it follows a circle and is in none");
+    assert_eq!(change("b", Some("nice: 1")), both(&[]));
+    assert_eq!(
+        change("b", Some("after: {c: any}")),
+        [one("b.yaml", &["after-cycle"]), one("c.yaml", &["after-cycle"])].concat()
+    );
+    assert_eq!(change("c", None), [one("b.yaml", &["after-unknown"]), one("c.yaml", &[])].concat());
+    assert_eq!(change("b", None), [one("a.yaml", &["after-unknown"]), one("b.yaml", &[])].concat());
+    assert_eq!(change("a", None), one("a.yaml", &[]));
+}
+
+#[test]
+fn a_definition_in_memory_breaks_a_circle() {
+    let mut directory = Directory::default();
+    directory.upsert("a.yaml", following("a", "after: {b: any}"));
+    directory.upsert("b.yaml", following("b", "after: {a: any}"));
+    assert_eq!(said(&mut directory).len(), 2);
+    let Reading::Good { job, since, .. } = following("a", "") else { panic!() };
+    let name = job.name.clone();
+    directory.lay_over(&name, Some(Armed { job: Arc::new(*job), since }));
+    assert_eq!(said(&mut directory).len(), 2);
+    directory.lay_bare(&name);
+    assert_eq!(said(&mut directory).len(), 2);
+}

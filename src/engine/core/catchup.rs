@@ -105,9 +105,8 @@ impl State {
         let Some(entry) = self.jobs.get(name) else { return Choice::default() };
         let catch_up = entry.job.catch_up;
         let horizon = before(now.wall, LATE_LIMIT);
-        let pause = self.pauses.span(name);
-        if !entry.job.enable || catch_up.rule == CatchUpRule::None || pause.is_some_and(|pause| pause.until > now.wall)
-        {
+        let rest = self.pauses.rest(name);
+        if !entry.job.enable || catch_up.rule == CatchUpRule::None || rest.outlasts(now.wall) {
             return Choice::default();
         }
         let waiting = self.going.get(name).map_or(0, made_up_waiting);
@@ -134,13 +133,13 @@ impl State {
         let next = |mut after: Timestamp| {
             loop {
                 let slot = self.jobs.unwatched(name, after, &self.watched)?;
-                match pause.filter(|pause| pause.holds(slot)) {
-                    Some(pause) => after = pause.until,
+                match rest.at(slot) {
+                    Some(_) => after = rest.alike_until(slot).max(slot),
                     None => return Some(slot),
                 }
             }
         };
-        let paused = |slot: &Timestamp| pause.is_some_and(|pause| pause.holds(*slot));
+        let paused = |slot: &Timestamp| rest.at(*slot).is_some();
         let mut slots: BTreeSet<Timestamp> = newest(next, from, now.wall, most).into_iter().collect();
         slots.extend(owed.iter().filter(|slot| **slot >= oldest && !paused(slot)));
         while slots.len() > most {
@@ -223,13 +222,13 @@ impl State {
             self.owing.insert(name.clone());
             let first = self.jobs.get(&name).and_then(|entry| entry.next).filter(|next| *next <= look.now.wall);
             let enabled = self.jobs.get(&name).is_some_and(|entry| entry.job.enable);
-            let pause = self.pauses.span(&name);
+            let rest = self.pauses.rest(&name);
             let choice = self.choose(&name, first, &owed, look.now);
             for slot in owed.iter().copied().filter(|slot| !choice.slots.contains(slot)) {
-                let fate = match pause {
+                let fate = match rest.at(slot) {
                     _ if !enabled => Fate::Skipped(Rule::Retired),
-                    Some(pause) if pause.holds(slot) => Fate::Paused(1),
-                    _ => Fate::Missed(1, look.cause),
+                    Some(kind) => Fate::Paused(kind, 1),
+                    None => Fate::Missed(1, look.cause),
                 };
                 self.book(&name, slot, slot, fate);
             }

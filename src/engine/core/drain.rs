@@ -90,7 +90,7 @@ impl State {
                 self.tell(Fact::ErrandsLeft(waiting));
             }
             // Up to here, exactly: what comes due from now on is the next daemon's.
-            self.send_mark(self.watched.stretches(self.held()));
+            self.send_mark();
             self.note(Word::End(End::Closed));
             self.send(ToWarden::Drained);
         }

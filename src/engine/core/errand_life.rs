@@ -146,7 +146,7 @@ impl State {
     fn errand_over(&mut self, run: RunId, end: ErrandEnd, now: Now) {
         let going = self.errands.going.remove(&run);
         self.errands.leaving.insert(run);
-        self.forgets.push_back(Forget { run, slot: None, successor: None });
+        self.forgets.push_back(Forget { run, slot: None, successors: Vec::new(), context: None });
         self.report(going, end, now);
     }
 

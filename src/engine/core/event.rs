@@ -125,6 +125,10 @@ pub enum Effect {
     Note(Word),
     /// Keep a pause for the engine that comes after, or no longer.
     KeepPause(JobName, Option<Pause>),
+    /// Remove a job whose definition still has this hash: it ran once, and is done.
+    Remove(JobName, u64),
+    /// Keep the hold for it, or no longer.
+    KeepHold(Option<Pause>),
     /// Tell people.
     Tell(Box<Fact>),
 }
@@ -148,6 +152,7 @@ pub struct Label {
 
 /// What happened that people want to know. Each is told once, by the part that decides it.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "a fact is boxed as an effect, and soon gone")]
 pub enum Fact {
     /// A definition is armed.
     Armed {
@@ -172,6 +177,13 @@ pub enum Fact {
         /// Of which job.
         job: JobName,
         /// Slots that fell in it, as far as this engine watched.
+        passed: u64,
+    },
+    /// No slot of any job runs.
+    Held(Pause),
+    /// Slots run again.
+    Released {
+        /// Slots of all jobs that fell in the hold, as far as this engine watched.
         passed: u64,
     },
     /// A slot, or a row of missed ones, has its verdict.
@@ -259,6 +271,8 @@ pub enum Fact {
     Strange(RunId),
     /// The daemon ends, and so many errands were still waiting.
     ErrandsLeft(usize),
+    /// More ends of jobs are waited beside than an engine can leave to the next: it leaves the newest, so many.
+    TooManyEnds(usize),
     /// The clock was set back.
     Clock {
         /// Up to where time had been watched.

@@ -34,10 +34,10 @@ impl State {
         }
     }
 
-    /// At most `most` jobs by name, each with its next slot unless it is paused.
+    /// At most `most` jobs by name, each with its next slot unless it is paused or there is a hold.
     pub fn next_slots(&self, most: usize) -> impl Iterator<Item = (&JobName, Option<Timestamp>)> {
         let next = |(name, entry): (_, &super::jobs::Entry)| {
-            let next = entry.next.filter(|_| self.pauses.get(name).is_none());
+            let next = entry.next.filter(|_| self.pauses.rest(name).now().is_none());
             (name, next)
         };
         self.jobs.iter().take(most).map(next)
@@ -67,7 +67,7 @@ impl State {
     /// are on their way to the warden.
     fn waiting_slots(&self, now: Timestamp) -> u64 {
         let due = self.jobs.due().take_while(|(slot, _)| *slot <= now);
-        let due = due.filter(|(_, name)| self.pauses.get(name).is_none()).count();
+        let due = due.filter(|(_, name)| self.pauses.rest(name).now().is_none()).count();
         let waiting =
             self.going.values().flat_map(|going| &going.waiting).filter(|ticket| ticket.slot.is_some()).count();
         let starting = self.runs.values().filter(|run| run.ticket.slot.is_some());

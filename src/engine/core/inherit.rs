@@ -31,6 +31,7 @@ impl State {
             self.tell(Fact::Strange(id));
         }
         let Some(context) = context.or_else(|| strange(id)) else { return };
+        self.note_ends(&context);
         let told = context.told.then(|| told(&context, &adopt.state, now)).flatten();
         let whole = told.is_some().then(|| context.clone());
         let Context { job, ticket, terms, stop, waiting, as_of, retry, .. } = context;
@@ -124,7 +125,7 @@ impl State {
         }
         let ticket = Ticket { of, ..Ticket::first(run, slot, trigger, String::new()) };
         self.remember(Record::blank(job.clone(), ticket, Outcome::Lost, now.wall));
-        self.finished(&job, of, false, now);
+        self.finished(&job, of, false);
     }
 
     /// What waited by the word of an older run may have been started already, and what came before it, too.
@@ -153,7 +154,7 @@ impl State {
     pub(super) fn start_waiting_strays(&mut self, now: Now) {
         let waiting =
             self.going.iter().flat_map(|(name, going)| going.waiting.iter().map(move |ticket| (name, ticket)));
-        let requests = waiting.filter(|(_, ticket)| ticket.slot.is_none());
+        let requests = waiting.filter(|(_, ticket)| ticket.trigger == Trigger::Request);
         let requests = requests.filter_map(|(name, ticket)| Some((ticket.clone(), self.jobs.get(name)?.job.clone())));
         for (ticket, job) in requests.collect::<Vec<_>>() {
             self.expect(&ticket, &job.name, &Terms::of(&job));
@@ -176,7 +177,7 @@ impl State {
     fn remember_successor(&mut self, run: RunId, name: &JobName) {
         for forget in &mut self.forgets {
             if self.past.find(forget.run).is_some_and(|record| record.job == *name) {
-                forget.successor = Some(run);
+                forget.successors.push(run);
             }
         }
     }
@@ -193,7 +194,7 @@ fn told(context: &Context, state: &AdoptState, now: Now) -> Option<Record> {
     let most = terms.retries.as_deref().map_or(1, |retries| retries.max.saturating_add(1));
     let next = retry.as_ref().map(|(_, at)| *at);
     let record = Record::blank(job.clone(), ticket.clone(), outcome, now.wall);
-    Some(Record { led, log: terms.log, next, most, ..record })
+    Some(Record { led, log: terms.log, hash: terms.hash, next, most, ..record })
 }
 
 /// What is left of a span that began at `since`, by the wall clock; all of it if that is in the future.
@@ -222,5 +223,6 @@ fn strange(id: RunId) -> Option<Context> {
         as_of: RunId(0),
         told: false,
         retry: None,
+        heard: None,
     })
 }

@@ -269,6 +269,22 @@ impl Jobs {
 }
 
 impl Entry {
+    /// Slots up to here are none of the definition's.
+    pub fn since(&self) -> Timestamp {
+        self.since
+    }
+
+    /// Where its `@every` counts from, in whole seconds; at the earliest from `base`.
+    pub fn anchor(&self, base: Timestamp) -> Timestamp {
+        self.since.max(base).round(Unit::Second).unwrap_or(base)
+    }
+
+    /// The slot of a job that is due once, if it is one of its own.
+    pub fn only_slot(&self) -> Option<Timestamp> {
+        let schedule = self.job.schedule.as_ref().filter(|schedule| schedule.is_once())?;
+        schedule.next(self.since, self.since)
+    }
+
     /// What another definition of the job must not decide again, besides watched time.
     fn all_decided(&self) -> Vec<(Timestamp, Timestamp)> {
         self.newest.map_or_else(|| self.decided.clone(), |newest| vec![reach_back(newest)])
@@ -296,7 +312,7 @@ impl Entry {
     /// not counted through.
     fn unwatched(&self, after: Timestamp, base: Timestamp, watched: &Watched) -> Option<Timestamp> {
         let schedule = self.job.schedule.as_ref().filter(|schedule| self.job.enable && !schedule.is_reboot())?;
-        let anchor = self.since.max(base).round(Unit::Second).unwrap_or(base);
+        let anchor = self.anchor(base);
         let mut after = after.max(self.since);
         loop {
             let slot = schedule.next(after, anchor)?;

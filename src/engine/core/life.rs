@@ -223,6 +223,7 @@ impl Run {
             as_of,
             told: false,
             retry: None,
+            heard: None,
         }
     }
 

@@ -29,6 +29,8 @@ pub struct Mark {
     pub doubts: Vec<Span>,
     /// The watched stretches, oldest first. Slots after the end of the last one are undecided.
     pub stretches: Vec<Stretch>,
+    /// Ends of jobs that others wait for: a hash of the two names, and the run that ended.
+    pub ends: Vec<(u64, RunId)>,
     /// Attempts to come that no context remembers.
     pub retries: Vec<(JobName, Again)>,
 }
@@ -70,12 +72,15 @@ pub struct Ticket {
     pub trigger: Trigger,
     /// Who asked for it, or after which job; empty for a slot.
     pub by: String,
+    /// Runs of other jobs whose ends count no longer for its job, because it starts. The last is the one that began it, if one
+    /// did.
+    pub ends: Vec<RunId>,
 }
 
 impl Ticket {
     /// The first attempt of a run.
     pub fn first(run: RunId, slot: Option<Timestamp>, trigger: Trigger, by: String) -> Self {
-        Self { run, of: run, attempt: 1, slot, trigger, by }
+        Self { run, of: run, attempt: 1, slot, trigger, by, ends: Vec::new() }
     }
 
     /// The next attempt, under an id of its own.
@@ -206,6 +211,8 @@ pub struct Context {
     pub told: bool,
     /// So it is, and the run is attempted again then.
     pub retry: Option<Again>,
+    /// Its end was heard by those who follow its job, and these of them are yet to be started.
+    pub heard: Option<Vec<(JobName, Ticket)>>,
 }
 
 impl Context {

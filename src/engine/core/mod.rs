@@ -12,6 +12,7 @@
 //! Order is how nothing is lost with the engine ([`crate::wire`] tells the other half). Each step ends by [`State::flush`]:
 //! first the runs it started, then the mark that says their slots are decided, then the runs that may be forgotten.
 
+mod after;
 mod ask;
 mod catchup;
 mod clock;
@@ -19,11 +20,14 @@ mod drain;
 mod errand;
 mod errand_life;
 mod event;
+mod hold;
 mod gauge;
 mod inherit;
+mod known;
 mod jobs;
 mod life;
 mod mark;
+mod once;
 mod past;
 mod pause;
 mod retry;
@@ -38,9 +42,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+pub use after::MAX_ENDS;
 pub use clock::{Cause, ClockJump, LATE_LIMIT, Now, Stretch};
 pub use errand::{Errand, ErrandEnd, ErrandId, Full, Report};
 pub use event::{Effect, Event, Fact, Label};
+pub use hold::MAX_SKIP;
 pub use life::DRAIN_LIMIT;
 pub use mark::{Again, Context, Mark, Stop, Terms, Ticket, Trigger, Why};
 pub use past::{Fate, Record, Rule, outcome_word};
@@ -80,6 +86,8 @@ pub struct Setting {
     pub left: Left,
     /// Pauses that go on.
     pub pauses: BTreeMap<JobName, Pause>,
+    /// The hold.
+    pub hold: Option<Pause>,
 }
 
 /// All that the engine knows and decides by.
@@ -88,6 +96,11 @@ pub struct State {
     setting: Setting,
     jobs: Jobs,
     pauses: Pauses,
+    following: after::Following,
+    /// Jobs that run once and may be done.
+    ending: BTreeSet<JobName>,
+    /// Those that were to be removed, by the hash of their definitions.
+    removed: BTreeMap<JobName, u64>,
     watched: Watched,
     /// Runs that are not over.
     runs: BTreeMap<RunId, Run>,
@@ -145,8 +158,17 @@ struct Forget {
     run: RunId,
     /// The mark must cover it first.
     slot: Option<Timestamp>,
-    /// A run that only this one's context remembers, until it is started.
-    successor: Option<RunId>,
+    /// Runs that only this one makes another engine know of, until they are started.
+    successors: Vec<RunId>,
+    /// What the warden is to keep of it once its end was heard; absent: nothing follows it.
+    context: Option<Box<Context>>,
+}
+
+impl Forget {
+    /// Nothing but `successor` keeps it.
+    fn of(run: RunId, slot: Option<Timestamp>, successor: Option<RunId>) -> Self {
+        Self { run, slot, successors: successor.into_iter().collect(), context: None }
+    }
 }
 
 /// Whether the warden's mark is behind.
@@ -164,7 +186,8 @@ impl State {
     /// A state that knows nothing yet but what the engine before left: by the warden, where that is the same one; else in the
     /// ledger.
     pub fn new(mut setting: Setting, now: Now) -> Self {
-        let mark = setting.mark.as_deref().and_then(Mark::decode);
+        let mut mark = setting.mark.as_deref().and_then(Mark::decode);
+        let ends = mark.as_mut().map(|mark| std::mem::take(&mut mark.ends)).unwrap_or_default();
         let started = setting.started.min(now.wall);
         let retries = mark.as_ref().map(|mark| mark.retries.clone()).unwrap_or_default();
         let left = std::mem::take(&mut setting.left);
@@ -186,7 +209,10 @@ impl State {
         }
         let mut state = Self {
             jobs,
-            pauses: Pauses::restore(std::mem::take(&mut setting.pauses)),
+            pauses: Pauses::restore(std::mem::take(&mut setting.pauses), setting.hold.take()),
+            following: after::Following::restore(ends),
+            ending: BTreeSet::new(),
+            removed: BTreeMap::new(),
             stood: watched.here(),
             watched,
             owing: owed.keys().cloned().collect(),
@@ -276,15 +302,17 @@ impl State {
         }
     }
 
-    /// Ends a step: the mark after the starts that it covers, then the runs that it lets go. Before the first snapshot is whole
+    /// Ends a step: what follows the runs that are over in it, the mark after the starts that it covers, then the runs that it lets go. Before the first snapshot is whole
     /// none is let go, since the slots around it are not decided.
     fn flush(&mut self, now: Now) {
+        self.follow(now);
+        self.remove_done(now);
         let forget = self.loaded && !self.forgets.is_empty();
         if self.marking == Marking::Due || forget {
             let stretches = self.watched.stretches(self.held());
             let gone = if forget { self.let_go(&stretches) } else { Vec::new() };
             if self.marking == Marking::Due || (self.marking == Marking::Stale && !gone.is_empty()) {
-                self.send_mark(stretches);
+                self.send_mark_of(stretches);
             }
             for run in gone {
                 self.send(ToWarden::Forget { run });
@@ -295,10 +323,16 @@ impl State {
         self.say_drained(now);
     }
 
-    fn send_mark(&mut self, stretches: Vec<Stretch>) {
-        let (base, last_run, booted, retries) = (self.jobs.base(), self.last_run, self.booted, self.homeless());
+    /// Tells the warden what is decided, when the runs that were started by it are on their way.
+    fn send_mark(&mut self) {
+        self.send_mark_of(self.watched.stretches(self.held()));
+    }
+
+    fn send_mark_of(&mut self, stretches: Vec<Stretch>) {
+        let (base, last_run, booted) = (self.jobs.base(), self.last_run, self.booted);
+        let (ends, retries) = (self.carried_ends(), self.homeless());
         let doubts = self.before.doubts.clone();
-        let mark = Mark { base, last_run, booted, doubts: doubts.clone(), stretches: stretches.clone(), retries };
+        let mark = Mark { base, last_run, booted, doubts: doubts.clone(), stretches: stretches.clone(), ends, retries };
         self.send(ToWarden::Mark { mark: mark.encode() });
         self.note(Word::Mark { stretches, doubts, last_run });
         self.marking = Marking::Fresh;
@@ -310,7 +344,7 @@ impl State {
         let held = self.held().is_some();
         let mut gone = Vec::new();
         while let Some(forget) = self.forgets.front() {
-            let started = forget.successor.is_none_or(|run| !self.preparing.contains(&run));
+            let started = forget.successors.iter().all(|run| !self.preparing.contains(run));
             let marked = forget.slot.is_none_or(|slot| {
                 stretches.iter().any(|stretch| stretch.holds(slot)) || !(held || self.watched.holds(slot))
             });

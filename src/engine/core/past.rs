@@ -8,6 +8,7 @@ use super::clock::Cause;
 use super::life::Volume;
 use super::mark::Ticket;
 use super::{Fact, State};
+use crate::engine::request::PauseKind;
 use crate::engine::view::Outcome;
 use crate::job::{JobName, LogTarget};
 use crate::wire::{Ended, RunId};
@@ -27,8 +28,8 @@ pub enum Fate {
     /// So many passed unwatched for that reason and are not made up for, this one the newest of them. The count is exact
     /// below [`super::slots::COUNT_LIMIT`], and means *at least* from there on.
     Missed(u64, Cause),
-    /// So many fell in a pause, this one the newest of them. Counted as the missed ones are.
-    Paused(u64),
+    /// So many fell in a pause of that kind, this one the newest of them. Counted as the missed ones are.
+    Paused(PauseKind, u64),
     /// A newer one took its place.
     Superseded,
 }
@@ -80,6 +81,8 @@ pub struct Record {
     pub volume: Volume,
     /// Processes that it left.
     pub left: u32,
+    /// Hash of the definition that it started from; 0 where none did.
+    pub hash: u64,
     /// When the run is attempted again; absent: it is over.
     pub next: Option<Timestamp>,
     /// Attempts that the run may have in all, by the definition that this one started from.
@@ -99,6 +102,7 @@ impl Record {
             booked,
             volume: Volume::default(),
             left: 0,
+            hash: 0,
             next: None,
             most,
         }
@@ -133,7 +137,7 @@ impl JobPast {
             (Some((newest, Fate::Missed(before, old))), Fate::Missed(count, cause)) if *old == cause => {
                 (*newest, *before) = (slot, before.saturating_add(count));
             }
-            (Some((newest, Fate::Paused(before))), Fate::Paused(count)) => {
+            (Some((newest, Fate::Paused(old, before))), Fate::Paused(kind, count)) if *old == kind => {
                 (*newest, *before) = (slot, before.saturating_add(count));
             }
             _ => {

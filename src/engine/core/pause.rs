@@ -12,10 +12,11 @@ use serde::{Deserialize, Serialize};
 
 use super::ask::{no_such_job, refusal};
 use super::clock::{LATE_LIMIT, Now};
+use super::mark::Trigger;
 use super::past::Fate;
 use super::retry::Dropped;
 use super::{Effect, Fact, State};
-use crate::engine::request::{Pause, Refusal};
+use crate::engine::request::{Pause, PauseKind, Refusal};
 use crate::job::JobName;
 use crate::wire::RunId;
 
@@ -28,15 +29,23 @@ const MAX_BY: usize = 64;
 pub struct Pauses {
     held: BTreeMap<JobName, Held>,
     ends: BTreeSet<(Timestamp, JobName)>,
+    /// That of all jobs.
+    pub(super) hold: Option<Held>,
 }
 
 #[derive(Debug)]
-struct Held {
-    pause: Pause,
+pub(super) struct Held {
+    pub(super) pause: Pause,
     /// Slots that fell in it while this engine watched.
-    passed: u64,
+    pub(super) passed: u64,
     /// The job was taken away; if it has not come back by then, the pause ends (monotonic).
     gone: Option<Duration>,
+}
+
+impl Held {
+    pub(super) fn new(pause: Pause) -> Self {
+        Self { pause, passed: 0, gone: None }
+    }
 }
 
 /// The time of a pause: after `since`, up to and including `until`.
@@ -49,6 +58,11 @@ pub struct Span {
 }
 
 impl Span {
+    /// That of a pause.
+    pub fn of(pause: &Pause) -> Self {
+        Self { since: pause.since, until: pause.until.unwrap_or(Timestamp::MAX) }
+    }
+
     /// Whether a slot lies in it.
     pub fn holds(&self, slot: Timestamp) -> bool {
         self.since < slot && slot <= self.until
@@ -57,8 +71,8 @@ impl Span {
 
 impl Pauses {
     /// As an engine before left them.
-    pub fn restore(pauses: BTreeMap<JobName, Pause>) -> Self {
-        let mut restored = Self::default();
+    pub fn restore(pauses: BTreeMap<JobName, Pause>, hold: Option<Pause>) -> Self {
+        let mut restored = Self { hold: hold.map(Held::new), ..Self::default() };
         pauses.into_iter().for_each(|(name, pause)| restored.put(name, pause));
         restored
     }
@@ -66,7 +80,7 @@ impl Pauses {
     fn put(&mut self, name: JobName, pause: Pause) {
         self.take(&name);
         self.ends.extend(pause.until.map(|until| (until, name.clone())));
-        self.held.insert(name, Held { pause, passed: 0, gone: None });
+        self.held.insert(name, Held::new(pause));
     }
 
     fn take(&mut self, name: &JobName) -> Option<Held> {
@@ -82,20 +96,15 @@ impl Pauses {
         self.held.get(name).map(|held| &held.pause)
     }
 
-    /// How many there are.
+    /// How many jobs are paused. One whose next slot is skipped is not.
     pub fn len(&self) -> usize {
-        self.held.len()
-    }
-
-    /// The time of a job's pause.
-    pub fn span(&self, name: &JobName) -> Option<Span> {
-        let pause = self.get(name)?;
-        Some(Span { since: pause.since, until: pause.until.unwrap_or(Timestamp::MAX) })
+        self.held.values().filter(|held| held.pause.kind == PauseKind::Pause).count()
     }
 
     /// The end that comes first.
     pub fn first_end(&self) -> Option<Timestamp> {
-        self.ends.first().map(|(until, _)| *until)
+        let hold = self.hold.as_ref().and_then(|held| held.pause.until);
+        self.ends.first().map(|(until, _)| *until).into_iter().chain(hold).min()
     }
 
     /// When the first pause ends whose job is gone (monotonic).
@@ -104,15 +113,19 @@ impl Pauses {
     }
 
     /// So many more slots fell in a pause.
-    pub fn pass(&mut self, name: &JobName, slots: u64) {
-        if let Some(held) = self.held.get_mut(name) {
+    pub fn pass(&mut self, name: &JobName, kind: PauseKind, slots: u64) {
+        let held = match kind {
+            PauseKind::Hold => self.hold.as_mut(),
+            PauseKind::Pause | PauseKind::SkipNext => self.held.get_mut(name),
+        };
+        if let Some(held) = held {
             held.passed = held.passed.saturating_add(slots);
         }
     }
 
     /// The clock was set back: no pause begins in a future.
     pub fn set_back(&mut self, now: Now) {
-        for held in self.held.values_mut() {
+        for held in self.held.values_mut().chain(&mut self.hold) {
             held.pause.since = held.pause.since.min(now.wall);
         }
     }
@@ -155,26 +168,36 @@ impl State {
         by: &str,
         now: Now,
     ) -> Result<u64, Refusal> {
+        self.may_rest(name)?;
+        let had = self.jobs.unnumber(name).or(self.pauses.get(name).map(|old| old.id)).unwrap_or_default();
+        let pause = pause(PauseKind::Pause, until, reason, by, now);
+        let id = self.jobs.next_number();
+        self.begin_pause(name, Pause { id, ..pause });
+        self.drop_planned(name, PauseKind::Pause, now);
+        self.drop_retries(name, Dropped::Paused, now);
+        Ok(had)
+    }
+
+    /// The job is known, enabled and not paused; what skips its next slot gives way to what is asked for now.
+    pub(super) fn may_rest(&self, name: &JobName) -> Result<(), Refusal> {
         let entry = self.jobs.get(name).ok_or_else(|| no_such_job(name))?;
-        if !entry.job.enable || self.pauses.get(name).is_some() {
-            return Err(self.not_active(name));
-        }
-        let had = self.jobs.unnumber(name).unwrap_or_default();
-        let pause = Pause {
-            id: self.jobs.next_number(),
-            since: now.wall,
-            until,
-            reason: reason.chars().filter(|c| !c.is_control()).take(MAX_REASON).collect(),
-            by: by.chars().filter(|c| !c.is_control()).take(MAX_BY).collect(),
-        };
+        let gives_way = self.pauses.get(name).is_none_or(|old| old.kind == PauseKind::SkipNext);
+        if entry.job.enable && gives_way { Ok(()) } else { Err(self.not_active(name)) }
+    }
+
+    /// A pause holds from now on.
+    pub(super) fn begin_pause(&mut self, name: &JobName, pause: Pause) {
         self.pauses.put(name.clone(), pause.clone());
         self.effects.push(Effect::KeepPause(name.clone(), Some(pause.clone())));
-        let slots = self.going.get(name).into_iter().flat_map(|going| &going.waiting);
-        let slots: Vec<RunId> = slots.filter(|ticket| ticket.slot.is_some()).map(|ticket| ticket.run).collect();
-        slots.into_iter().for_each(|id| self.drop_ticket(name, id, Fate::Paused(1), now));
-        self.drop_retries(name, Dropped::Paused, now);
         self.tell(Fact::Paused { job: name.clone(), pause });
-        Ok(had)
+    }
+
+    /// What waits for a job's runs without having been asked for will not start.
+    pub(super) fn drop_planned(&mut self, name: &JobName, kind: PauseKind, now: Now) {
+        let waiting = self.going.get(name).into_iter().flat_map(|going| &going.waiting);
+        let planned: Vec<RunId> =
+            waiting.filter(|ticket| ticket.trigger != Trigger::Request).map(|ticket| ticket.run).collect();
+        planned.into_iter().for_each(|id| self.drop_ticket(name, id, Fate::Paused(kind, 1), now));
     }
 
     /// Ends a job's pause, if there is one: its slots from now on are run.
@@ -202,6 +225,7 @@ impl State {
 
     fn not_active(&self, name: &JobName) -> Refusal {
         let (word, message) = match self.pauses.get(name) {
+            Some(Pause { kind: PauseKind::SkipNext, .. }) => ("resume", format!("the next slot of {name} is skipped")),
             Some(_) => ("resume", format!("{name} is paused")),
             None => ("enable", format!("{name} is disabled")),
         };
@@ -222,6 +246,9 @@ impl State {
     pub(super) fn end_pauses(&mut self, now: Now) {
         while let Some((_, name)) = self.pauses.ends.first().filter(|(until, _)| *until <= now.wall).cloned() {
             self.end_pause(&name);
+        }
+        if self.pauses.hold.as_ref().is_some_and(|held| held.pause.until.is_some_and(|until| until <= now.wall)) {
+            self.end_hold();
         }
     }
 
@@ -248,4 +275,10 @@ impl State {
             self.tell(Fact::Resumed { job: name.clone(), passed: held.passed });
         }
     }
+}
+
+/// What is asked for, from now on, without a number.
+pub(super) fn pause(kind: PauseKind, until: Option<Timestamp>, reason: &str, by: &str, now: Now) -> Pause {
+    let plain = |text: &str, most: usize| text.chars().filter(|c| !c.is_control()).take(most).collect();
+    Pause { kind, id: 0, since: now.wall, until, reason: plain(reason, MAX_REASON), by: plain(by, MAX_BY) }
 }

@@ -51,6 +51,8 @@ pub enum Dropped {
     Superseded,
     /// The job is paused.
     Paused,
+    /// There is a hold of all jobs.
+    Held,
     /// The job was taken away or disabled.
     Retired,
     /// Somebody stopped it.
@@ -65,6 +67,7 @@ impl Dropped {
         match self {
             Dropped::Superseded => "superseded",
             Dropped::Paused => "paused",
+            Dropped::Held => "held",
             Dropped::Retired => "retired",
             Dropped::Request => "request",
             Dropped::Stopping => "stopping",
@@ -103,7 +106,7 @@ impl State {
 
     fn obstacle(&self, name: &JobName) -> Option<Dropped> {
         match self.jobs.get(name) {
-            Some(entry) if entry.job.enable => self.pauses.get(name).map(|_| Dropped::Paused),
+            Some(entry) if entry.job.enable => self.pauses.drops_retries(name),
             _ => Some(Dropped::Retired),
         }
     }
@@ -191,7 +194,7 @@ impl State {
         self.marking = if home.is_some() { self.marking } else { Marking::Due };
         self.launch(job, ticket, kept, now);
         if let Some(home) = home {
-            self.forgets.push_back(Forget { run: home.ticket.run, slot, successor: Some(run) });
+            self.forgets.push_back(Forget::of(home.ticket.run, slot, Some(run)));
         }
     }
 
@@ -235,7 +238,8 @@ impl State {
                 let run = home.ticket.run;
                 self.effects.extend(context.encode().map(|context| Effect::Send(ToWarden::Context { run, context })));
                 let successor = successor.or_else(|| self.go_on(&job, now));
-                self.forgets.push_back(Forget { run, slot: ticket.slot, successor });
+                let context = self.is_followed(&job).then(|| Box::new(context));
+                self.forgets.push_back(Forget { context, ..Forget::of(run, ticket.slot, successor) });
             }
             None => {
                 self.marking = Marking::Due;
@@ -246,12 +250,8 @@ impl State {
         }
         self.settle_record(&job, of);
         self.tell(Fact::RetryDropped { job: job.clone(), of, why });
-        self.finished(&job, of, false, now);
+        self.finished(&job, of, false);
     }
-
-    /// A run is over, and no further attempt follows. Called once for every run, whatever it ran: also for one that never
-    /// started, and for one that was lost. Other jobs may wait for it.
-    pub(super) fn finished(&mut self, _job: &JobName, _of: RunId, _success: bool, _now: Now) {}
 
     /// What the mark remembers of retries: those that no context remembers.
     pub(super) fn homeless(&self) -> Vec<(JobName, Again)> {
@@ -280,6 +280,7 @@ impl State {
     /// An attempt of an engine before had ended, and was told of. Whether that is all, or the run goes on by another attempt.
     pub(super) fn adopt_told(&mut self, context: Context, record: Record, now: Now) {
         let (job, slot, run) = (context.job.clone(), context.ticket.slot, context.ticket.run);
+        let success = record.outcome.success();
         self.past.keep(record);
         match context.retry.clone().filter(|(next, _)| !self.has_begun(next)) {
             Some((next, at)) => {
@@ -291,7 +292,11 @@ impl State {
             }
             None => {
                 self.settle_record(&job, context.ticket.of);
-                self.forgets.push_back(Forget { run, slot, successor: None });
+                let (of, over) = (context.ticket.of, context.retry.is_none());
+                self.forgets.push_back(Forget { context: Some(Box::new(context)), ..Forget::of(run, slot, None) });
+                if over {
+                    self.finished(&job, of, success);
+                }
             }
         }
     }
@@ -310,7 +315,7 @@ impl State {
         if self.retries.get(&of).is_some_and(|retry| retry.ticket.attempt <= ticket.attempt)
             && let Some(Retry { home, .. }) = self.retries.remove(&of)
         {
-            let gone = home.map(|home| Forget { run: home.ticket.run, slot: ticket.slot, successor: None });
+            let gone = home.map(|home| Forget::of(home.ticket.run, ticket.slot, None));
             self.forgets.extend(gone);
         }
     }

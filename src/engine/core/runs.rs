@@ -23,14 +23,15 @@ use crate::wire::{Ended, Failure, MAX_MESSAGE, Reach, RunId, Start, Step, ToWard
 
 impl State {
     /// A ticket becomes a run.
-    pub(super) fn launch(&mut self, job: Arc<Job>, ticket: Ticket, kept: Kept, now: Now) {
+    pub(super) fn launch(&mut self, job: Arc<Job>, mut ticket: Ticket, kept: Kept, now: Now) {
         let again = ticket.attempt > 1;
+        self.use_ends(&job, &mut ticket);
         if let Some(slot) = ticket.slot.filter(|_| !again) {
             self.book(&job.name, slot, slot, Fate::Ran(ticket.run));
         }
         let id = ticket.run;
         self.supersede(&job.name, &ticket, now);
-        if ticket.slot.is_some() || again || kept == Kept::ByMark {
+        if ticket.trigger != Trigger::Request || again || kept == Kept::ByMark {
             self.expect(&ticket, &job.name, &Terms::of(&job));
         }
         let environment = match job.environment_file {
@@ -99,11 +100,9 @@ impl State {
     /// Has the warden start a run.
     fn hand_over(&mut self, id: RunId, job: &Job, environment: Vec<(String, String)>, now: Now) {
         let Some(run) = self.runs.get(&id) else { return };
-        let plan = plan(
-            job,
-            &Occasion { run: run.ticket.of, slot: run.ticket.slot, attempt: run.ticket.attempt },
-            environment,
-        );
+        let Ticket { of, slot, attempt, trigger, .. } = run.ticket;
+        let occasion = Occasion { run: of, slot, attempt, trigger: trigger.word(), after: run.ticket.upstream() };
+        let plan = plan(job, &occasion, environment);
         let nothing = VecDeque::new();
         let waiting = self.going.get(&run.job).map_or(&nothing, |going| &going.waiting);
         let start = match (plan, run.context(waiting, self.last_run).encode()) {
@@ -317,7 +316,9 @@ impl State {
 
     /// Books the one outcome of a run, lets go of it, and starts what waited for it.
     pub(super) fn over(&mut self, id: RunId, led: Led, outcome: Outcome, booking: Booking, now: Now) {
+        let waiting = self.waiting_for(id);
         let Some(run) = self.runs.remove(&id) else { return };
+        let context = self.is_followed(&run.job).then(|| Box::new(run.context(&waiting, self.last_run)));
         let volume = match run.output {
             Output::Drained(volume) => volume,
             Output::Open => Volume::default(),
@@ -329,9 +330,9 @@ impl State {
         let home = (booking == Booking::Warden && again.is_some())
             .then(|| Box::new(run.context(&VecDeque::new(), self.last_run)));
         let most = run.terms.retries.as_deref().map_or(1, |retries| retries.max.saturating_add(1));
-        let (log, booked) = (run.terms.log, now.wall);
+        let (log, hash, booked) = (run.terms.log, run.terms.hash, now.wall);
         let (job, ticket) = (run.job, run.ticket);
-        self.record(Record { job, ticket, led, log, outcome, booked, volume, left: 0, next, most });
+        self.record(Record { job, ticket, led, log, outcome, booked, volume, left: 0, hash, next, most });
         if let Some(going) = self.going.get_mut(&name) {
             going.runs.retain(|other| *other != id);
         }
@@ -346,11 +347,12 @@ impl State {
         match booking {
             Booking::Warden => {
                 self.note(Word::Over(id));
-                self.forgets.push_back(Forget { run: id, slot, successor });
+                let successors = successor.into_iter().collect();
+                self.forgets.push_back(Forget { run: id, slot, successors, context });
             }
             Booking::Here => self.note(Word::Strike(id)),
         }
-        self.finished(&name, of, success, now);
+        self.finished(&name, of, success);
     }
 
     /// A run that was never known to the warden is over: what remembered it remembers what starts in its place.
@@ -358,10 +360,10 @@ impl State {
         if !self.preparing.contains(&id) {
             return;
         }
-        self.forgets
-            .iter_mut()
-            .filter(|forget| forget.successor == Some(id))
-            .for_each(|forget| forget.successor = successor);
+        for forget in self.forgets.iter_mut().filter(|forget| forget.successors.contains(&id)) {
+            forget.successors.retain(|run| *run != id);
+            forget.successors.extend(successor);
+        }
         self.prepared_no_more(id, name);
         self.marking = Marking::Due;
     }
@@ -383,21 +385,22 @@ impl State {
             taken = Some(ticket.run);
             self.owing.insert(name.clone());
             let job = self.jobs.get(name).map(|entry| entry.job.clone());
-            match job.filter(|job| job.enable || ticket.slot.is_none()) {
+            match job.filter(|job| job.enable || ticket.trigger == Trigger::Request) {
                 _ if self.stopping.is_some() => self.give_up(name, ticket, Fate::Skipped(Rule::Stopping), now),
-                Some(_) if ticket.slot.is_some() && self.pauses.get(name).is_some() => {
-                    self.give_up(name, ticket, Fate::Paused(1), now);
-                }
-                Some(job) => {
-                    self.launch(job, ticket, Kept::ByContext, now);
-                    return taken;
-                }
+                Some(job) => match self.pauses.lets_go(name, &ticket) {
+                    Some(kind) => self.give_up(name, ticket, Fate::Paused(kind, 1), now),
+                    None => {
+                        self.launch(job, ticket, Kept::ByContext, now);
+                        return taken;
+                    }
+                },
                 None => self.give_up(name, ticket, Fate::Skipped(Rule::Retired), now),
             }
         }
     }
 
-    /// A ticket will not become a program: a slot gets its verdict, a request its outcome.
+    /// A ticket will not become a program: a slot gets its verdict, what follows other jobs one at this instant, a request its
+    /// outcome.
     pub(super) fn give_up(&mut self, name: &JobName, ticket: Ticket, fate: Fate, now: Now) {
         if let Some(slot) = ticket.slot {
             if !(fate == Fate::Skipped(Rule::Stopping) && self.put_off(name, slot)) {
@@ -405,16 +408,19 @@ impl State {
             }
             return;
         }
+        if ticket.trigger == Trigger::After {
+            return self.book(name, now.wall, now.wall, fate);
+        }
         self.effects.push(Effect::AbandonOutput(ticket.run));
         let message = match fate {
             Fate::Superseded => "a newer slot took its place while it waited".into(),
             Fate::Skipped(rule) => format!("it waited for a run to end, and was dropped ({})", rule.code()),
-            Fate::Ran(_) | Fate::Missed(..) | Fate::Paused(_) => return,
+            Fate::Ran(_) | Fate::Missed(..) | Fate::Paused(..) => return,
         };
         let outcome = Outcome::CouldNotStart { failure: Failure { step: Step::Plan, errno: 0 }, message };
         let of = ticket.of;
         self.record(Record::blank(name.clone(), ticket, outcome, now.wall));
-        self.finished(name, of, false, now);
+        self.finished(name, of, false);
     }
 
     /// Has the contexts of a job's runs say what waits for them.

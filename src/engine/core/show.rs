@@ -12,7 +12,7 @@ use super::life::{Life, Output, Run, Volume};
 use super::mark::Ticket;
 use super::past::{Fate, Record};
 use crate::engine::request::{self, Refusal};
-use crate::engine::view::{FileView, JobView, RunView, StatusView, Verdict, VerdictView};
+use crate::engine::view::{AfterView, FileView, JobView, RunView, StatusView, Verdict, VerdictView};
 use crate::job::{Job, JobName, LogTarget, Program, Severity};
 use crate::wire::{RunId, Stream};
 
@@ -27,6 +27,7 @@ impl State {
             jobs: self.jobs.iter().len(),
             paused: self.pauses.len(),
             disabled: self.jobs.iter().filter(|(_, entry)| !entry.job.enable).count(),
+            held: self.pauses.hold().cloned(),
             running: self.runs.len(),
             retrying: self.retries.len(),
             broken_files: self.files.values().filter(|file| broken(file)).count(),
@@ -34,11 +35,13 @@ impl State {
             next: self
                 .jobs
                 .due()
+                .take_while(|_| self.pauses.hold().is_none())
                 .find(|(_, name)| self.pauses.get(name).is_none())
                 .map(|(slot, name)| (name.clone(), *slot)),
             outcomes: self.past.outcomes.iter().map(|(word, count)| ((*word).into(), *count)).collect(),
             output_dropped: self.past.dropped,
             watch: self.watch.clone(),
+            history: None,
             beats: None,
             alarms: Vec::new(),
             stopping: self.stopping.is_some(),
@@ -68,7 +71,7 @@ impl State {
         let mut entries: Vec<request::Entry> = Vec::with_capacity(self.jobs.iter().len());
         entries.extend(self.jobs.iter().map(|(name, entry)| {
             let pause = self.pauses.get(name).cloned();
-            let next = entry.next.filter(|_| pause.is_none());
+            let next = self.upcoming(name, entry).filter(|_| pause.is_none());
             request::Entry { id: entry.number, job: entry.job.clone(), next, previous: entry.newest, pause }
         }));
         // Stable: those that are alike stay in the order of their names.
@@ -116,6 +119,16 @@ impl State {
         }
     }
 
+    /// What a file has to say.
+    pub fn file(&self, file: &str) -> Option<&FileView> {
+        self.files.get(file)
+    }
+
+    /// Every job's name.
+    pub fn names(&self) -> impl Iterator<Item = &JobName> {
+        self.jobs.iter().map(|(name, _)| name)
+    }
+
     /// Files that have something to say.
     pub fn show_files(&self) -> Vec<FileView> {
         self.files.values().cloned().collect()
@@ -123,7 +136,7 @@ impl State {
 
     /// The next slot of a job that may run.
     pub fn next_of(&self, name: &JobName) -> Option<Timestamp> {
-        self.jobs.get(name)?.next.filter(|_| self.pauses.get(name).is_none())
+        self.upcoming(name, self.jobs.get(name)?)
     }
 
     /// The runs of a job that go on.
@@ -135,6 +148,15 @@ impl State {
     /// The definition of a job.
     pub fn definition(&self, name: &JobName) -> Option<Arc<Job>> {
         self.jobs.get(name).map(|entry| entry.job.clone())
+    }
+
+    /// The next slot that runs.
+    fn upcoming(&self, name: &JobName, entry: &Entry) -> Option<Timestamp> {
+        let rest = self.pauses.rest(name);
+        match rest.now() {
+            Some(_) => self.jobs.following(name, rest.end(self.watched.position())?, &self.watched),
+            None => entry.next,
+        }
     }
 
     /// An ended attempt. What it says of the run is that of the last one.
@@ -164,15 +186,21 @@ impl State {
             dialect: job.schedule.as_ref().and_then(|schedule| schedule.dialect()).map(|dialect| dialect.to_string()),
             dst: job.schedule.as_ref().and_then(|schedule| schedule.dst()),
             timezone: job.schedule.as_ref().map(|schedule| schedule.zone().iana_name().unwrap_or("local").to_owned()),
-            next: match &pause {
-                Some(pause) => pause.until.and_then(|until| self.jobs.following(name, until, &self.watched)),
-                None => entry.next,
-            },
+            next: self.upcoming(name, entry),
             pause,
             command: match &job.program {
                 Program::Exec { command, args } => std::iter::once(command).chain(args).cloned().collect(),
                 Program::Script(text) => vec![text.clone()],
             },
+            after: job
+                .after
+                .iter()
+                .flat_map(|after| after.iter())
+                .map(|(upstream, end)| {
+                    let (ended, ignored) = (self.has_ended(name, upstream), self.is_circular(name, upstream));
+                    (upstream.clone(), AfterView { end: *end, ended, ignored })
+                })
+                .collect(),
             user: job.user.clone().unwrap_or_else(|| self.setting.jobs_user.clone()),
             on_overlap: job.on_overlap,
             running: running.unwrap_or_default(),
@@ -195,18 +223,18 @@ fn broken(file: &FileView) -> bool {
     file.findings.iter().any(|finding| finding.severity == Severity::Error)
 }
 
-fn verdict_view(slot: Timestamp, fate: Fate) -> VerdictView {
+pub(super) fn verdict_view(slot: Timestamp, fate: Fate) -> VerdictView {
     let (verdict, count) = match fate {
         Fate::Ran(run) => (Verdict::Ran { run: run.to_string() }, None),
         Fate::Skipped(rule) => (Verdict::Skipped { why: rule.code().into() }, None),
         Fate::Missed(count, cause) => (Verdict::Missed { why: cause.code().into() }, (count > 1).then_some(count)),
-        Fate::Paused(count) => (Verdict::Skipped { why: "paused".into() }, (count > 1).then_some(count)),
+        Fate::Paused(kind, count) => (Verdict::Skipped { why: kind.code().into() }, (count > 1).then_some(count)),
         Fate::Superseded => (Verdict::Superseded, None),
     };
     VerdictView { slot, verdict, count }
 }
 
-fn run_view(run: &Run) -> RunView {
+pub(super) fn run_view(run: &Run) -> RunView {
     let leader = run.leader();
     let ended = match run.state {
         Life::Draining { ended, .. } => Some(ended),

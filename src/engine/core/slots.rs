@@ -10,15 +10,16 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::catchup::{self, Choice};
 use super::clock::{Cause, ClockJump, LATE_LIMIT, Now, just_before};
+use super::hold::Rest;
 use super::jobs::before;
 use super::life::Kept;
 use super::mark::{Terms, Ticket, Trigger, Why};
 use super::past::{Fate, Rule};
-use super::pause::Span;
 use super::retry::Dropped;
 use super::{Fact, Marking, State};
 use crate::conf::Change;
-use crate::job::{JobName, OnOverlap};
+use crate::engine::request::PauseKind;
+use crate::job::{Job, JobName, OnOverlap};
 use crate::wire::{MAX_RUNS, RunId};
 
 /// Missed slots that are counted one by one, per job and row. A row that says so many means *at least* so many.
@@ -91,6 +92,7 @@ impl State {
             match change {
                 Change::Armed(armed) => {
                     let name = armed.job.name.clone();
+                    self.redefine_after(&name, Some(&armed.job));
                     let (enable, changed) = (armed.job.enable, self.jobs.get(&name).is_some());
                     self.jobs.arm(armed, first, &self.watched, now);
                     if !enable {
@@ -106,16 +108,21 @@ impl State {
                 }
                 Change::Broken(name, broken) => self.jobs.set_broken(&name, broken),
                 Change::Retired(name) => {
+                    self.redefine_after(&name, None);
                     if self.jobs.retire(&name, now).is_some() {
                         self.drop_waiting(&name, Fate::Skipped(Rule::Retired), now);
                         self.drop_retries(&name, Dropped::Retired, now);
                         self.orphan(&name, now);
+                        self.removed.remove(&name);
                         self.tell(Fact::Retired(name));
                     }
                 }
             }
         }
+        self.find_circles();
         if first && complete {
+            self.recall_ends();
+            self.may_all_be_done();
             self.loaded = true;
             self.marking = Marking::Due;
             self.jobs.leave_numbers(BUILT_INS);
@@ -139,8 +146,8 @@ impl State {
         };
         let due: Vec<JobName> = self.jobs.iter().filter_map(due).collect();
         for name in due {
-            match self.pauses.get(&name) {
-                Some(_) => self.book(&name, self.setting.started, self.setting.started, Fate::Paused(1)),
+            match self.pauses.rest(&name).now() {
+                Some(kind) => self.book(&name, self.setting.started, self.setting.started, Fate::Paused(kind, 1)),
                 None => self.admit(&name, self.setting.started, now),
             }
         }
@@ -156,24 +163,24 @@ impl State {
     pub(super) fn decide_with(&mut self, name: &JobName, first: Timestamp, look: &mut Look, choice: Choice) {
         let (now, horizon) = (look.now, look.horizon());
         let doubted = self.doubted(name);
-        let pause = self.pauses.span(name);
+        let rest = self.pauses.rest(name);
         let (mut rows, mut live) = (Rows::default(), None);
         let (mut newest, mut next) = (first, Some(first));
         while let Some(slot) = next.filter(|slot| *slot <= now.wall) {
             newest = slot;
-            let paused = pause.is_some_and(|pause| pause.holds(slot));
+            let paused = rest.at(slot);
             let in_time = slot >= horizon && !doubted.iter().any(|span| span.holds(slot));
-            if paused || in_time {
+            if paused.is_some() || in_time {
                 rows.missed(live.take());
             }
             match () {
-                () if paused => rows.paused(slot),
+                () if paused.is_some() => rows.add(paused, slot),
                 () if choice.slots.contains(&slot) => rows.end(),
                 () if in_time => live = Some(slot),
                 () => rows.missed(Some(slot)),
             }
-            if (slot < horizon || paused) && (rows.last_count() >= COUNT_LIMIT || look.budget == 0) {
-                let far = leap(slot, pause, horizon, now);
+            if (slot < horizon || paused.is_some()) && (rows.last_count() >= COUNT_LIMIT || look.budget == 0) {
+                let far = leap(slot, &rest, horizon, now);
                 let far = choice.slots.first().map_or(far, |chosen| far.min(just_before(*chosen)));
                 let following = |after| self.jobs.following(name, after, &self.watched);
                 if let Some(last) = catchup::newest(following, slot, far, 1).pop() {
@@ -184,16 +191,16 @@ impl State {
             look.budget = look.budget.saturating_sub(1);
             next = self.jobs.following(name, newest, &self.watched);
         }
-        if pause.is_some_and(|pause| pause.until > now.wall) {
+        if rest.outlasts(now.wall) {
             // Due before the pause and found in it: late is too late.
             rows.missed(live.take());
         }
         self.jobs.decided(name, newest, next);
         self.marking = Marking::Due;
         for row in rows.rows {
-            let fate = if row.paused { Fate::Paused(row.count) } else { Fate::Missed(row.count, look.cause) };
-            if row.paused {
-                self.pauses.pass(name, row.count);
+            let fate = row.paused.map_or(Fate::Missed(row.count, look.cause), |kind| Fate::Paused(kind, row.count));
+            if let Some(kind) = row.paused {
+                self.pauses.pass(name, kind, row.count);
             }
             self.book(name, row.newest, row.oldest, fate);
         }
@@ -211,20 +218,25 @@ impl State {
     fn admit(&mut self, name: &JobName, slot: Timestamp, now: Now) {
         let Some(job) = self.jobs.get(name).map(|entry| entry.job.clone()) else { return };
         let going = self.going.get(name).map_or(0, |going| going.runs.len());
+        let stopping = self.stopping.is_some().then_some(Rule::Stopping);
+        let skip = stopping.or_else(|| self.overlaps(&job, going));
+        if let Some(rule) = skip {
+            return self.skip(name, slot, rule);
+        }
+        let ticket = Ticket::first(self.next_run(now), Some(slot), Trigger::Schedule, String::new());
+        self.enter(&job, ticket, going, now);
+    }
+
+    /// The rule that lets go what comes due while so many runs of the job go on.
+    pub(super) fn overlaps(&self, job: &Job, going: usize) -> Option<Rule> {
         let skip = match job.on_overlap {
-            _ if self.stopping.is_some() => Some(Rule::Stopping),
             _ if going == 0 => None,
             OnOverlap::Skip => Some(Rule::Overlap),
             OnOverlap::Queue | OnOverlap::Replace => None,
             OnOverlap::Allow if going >= RUNS_PER_JOB => Some(Rule::Limit),
             OnOverlap::Allow => None,
         };
-        let skip = skip.or_else(|| self.full().then_some(Rule::Limit));
-        if let Some(rule) = skip {
-            return self.skip(name, slot, rule);
-        }
-        let ticket = Ticket::first(self.next_run(now), Some(slot), Trigger::Schedule, String::new());
-        self.enter(&job, ticket, going, now);
+        skip.or_else(|| self.full().then_some(Rule::Limit))
     }
 
     /// Lets a slot go by a rule. One of a job that catches up is put off where that is the daemon's end.
@@ -240,7 +252,7 @@ impl State {
             // A slot that is made up for takes the place of none.
             _ if ticket.trigger == Trigger::CatchUp && self.retry_waits(&job.name) => self.wait(&job.name, ticket, now),
             OnOverlap::Queue | OnOverlap::Replace if going > 0 => {
-                if ticket.slot.is_none() {
+                if ticket.trigger == Trigger::Request {
                     self.expect(&ticket, &job.name, &Terms::of(job));
                 }
                 self.wait(&job.name, ticket, now);
@@ -305,14 +317,15 @@ impl State {
             past.book(slot, fate);
         }
         self.tell(Fact::Verdict { job: name.clone(), slot, oldest, fate });
+        self.may_be_done(name);
     }
 }
 
 /// Slots in a row that were let go for one reason.
 #[derive(Debug)]
 struct Row {
-    /// They fell in a pause; else they were missed.
-    paused: bool,
+    /// The pause that they fell in; without one they were missed.
+    paused: Option<PauseKind>,
     oldest: Timestamp,
     newest: Timestamp,
     count: u64,
@@ -329,15 +342,11 @@ struct Rows {
 impl Rows {
     fn missed(&mut self, slot: Option<Timestamp>) {
         if let Some(slot) = slot {
-            self.add(false, slot);
+            self.add(None, slot);
         }
     }
 
-    fn paused(&mut self, slot: Timestamp) {
-        self.add(true, slot);
-    }
-
-    fn add(&mut self, paused: bool, slot: Timestamp) {
+    fn add(&mut self, paused: Option<PauseKind>, slot: Timestamp) {
         let ended = std::mem::take(&mut self.ended);
         match self.rows.last_mut().filter(|row| row.paused == paused && !ended) {
             Some(row) => (row.newest, row.count) = (slot, row.count + 1),
@@ -362,11 +371,7 @@ impl Rows {
 }
 
 /// Up to where slots after `slot` are let go for the same reason, and need not be looked at one by one.
-fn leap(slot: Timestamp, pause: Option<Span>, horizon: Timestamp, now: Now) -> Timestamp {
-    let unwatched = before(horizon, SignedDuration::from_nanos(1));
-    match pause {
-        Some(pause) if pause.holds(slot) => pause.until.min(now.wall),
-        Some(pause) if slot <= pause.since => unwatched.min(pause.since),
-        _ => unwatched,
-    }
+fn leap(slot: Timestamp, rest: &Rest, horizon: Timestamp, now: Now) -> Timestamp {
+    let end = if rest.at(slot).is_some() { now.wall } else { before(horizon, SignedDuration::from_nanos(1)) };
+    rest.alike_until(slot).min(end)
 }

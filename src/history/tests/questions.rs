@@ -165,6 +165,19 @@ fn facts_that_lie_in_reach_into_and_stood_before() {
 }
 
 #[test]
+fn connections_are_kept_for_the_next_question_and_no_longer() {
+    let dir = tempfile::tempdir().unwrap();
+    let history = open(dir.path());
+    let idle = || history.shared.readers.idle();
+    assert_eq!(idle(), 0);
+    for _ in 0..20 {
+        history.runs(&all()).unwrap();
+    }
+    assert_eq!(idle(), 1);
+    until("it is closed again", || idle() == 0);
+}
+
+#[test]
 fn f89_every_question_goes_by_an_index() {
     let dir = tempfile::tempdir().unwrap();
     let history = open(dir.path());

@@ -31,7 +31,7 @@ fn what_is_noted_comes_back_as_it_was() {
     }
     note(&history, rows.iter().cloned().map(|row| Row::Attempt(Box::new(row))));
     for row in &rows {
-        assert_eq!(history.run(row.id).unwrap(), [row.clone()]);
+        assert_eq!(history.run(row.id).unwrap(), std::slice::from_ref(row));
     }
     let slots = [
         slot("a", 0, SlotVerdict::Ran(rows[0].run)),

@@ -402,7 +402,7 @@ fn slots_of_a_pause_are_not_made_up_for() {
         world.pause("a", Some(1500)).unwrap();
         world.unwatched(way, 3361);
         assert_eq!(world.one_by_one("a"), [2400, 3000, 3600], "{way:?}");
-        assert!(world.fates("a").contains(&(1800, Fate::Paused(3))), "{way:?}");
+        assert!(world.fates("a").contains(&(1800, Fate::Paused(crate::engine::PauseKind::Pause, 3))), "{way:?}");
         world.pause("a", None).unwrap();
         world.unwatched(way, 3600);
         assert_eq!(world.runs_of("a"), [], "{way:?}: it goes on");

@@ -1,10 +1,13 @@
 //! The core against a warden and clocks made of plain values.
 
+mod after;
 mod catchup;
 mod death;
 mod errand;
+mod hold;
 mod gauge;
 mod model;
+mod once;
 mod overlap;
 mod pause;
 mod retry;
@@ -87,6 +90,8 @@ pub struct Warden {
     pub mark: Option<Vec<u8>>,
     /// Every slot for which it started something.
     pub started: Vec<(JobName, Timestamp)>,
+    /// Every ticket for which it did.
+    pub begun: Vec<(JobName, Ticket)>,
     /// Every attempt that it started: run, number.
     pub attempts: BTreeSet<(RunId, u32)>,
     pub signals: Vec<(RunId, i32, Reach)>,
@@ -100,6 +105,8 @@ pub struct World {
     pub facts: Vec<Fact>,
     /// When each was told.
     pub told: Vec<Timestamp>,
+    /// How many facts had been told when a run's start was sent.
+    pub begun_at: BTreeMap<RunId, usize>,
     pub reading: Vec<RunId>,
     pub closed: Vec<RunId>,
     /// Runs whose output this engine's capture awaits.
@@ -111,6 +118,9 @@ pub struct World {
     pub boot: bool,
     /// Pauses as they are on the disk.
     pub kept: BTreeMap<JobName, crate::engine::Pause>,
+    /// Jobs that were to be removed.
+    pub removed: Vec<(JobName, u64)>,
+    pub kept_hold: Option<crate::engine::Pause>,
     /// Jobs as they lie in conf.d, for the next engine.
     pub files: BTreeMap<JobName, Armed>,
     /// Jobs that were taken away, and when.
@@ -145,6 +155,7 @@ impl World {
             warden: Warden::default(),
             facts: Vec::new(),
             told: Vec::new(),
+            begun_at: BTreeMap::new(),
             reading: Vec::new(),
             closed: Vec::new(),
             expected: BTreeSet::new(),
@@ -153,6 +164,8 @@ impl World {
             generation: 0,
             boot: false,
             kept: BTreeMap::new(),
+            kept_hold: None,
+            removed: Vec::new(),
             files: BTreeMap::new(),
             away: BTreeMap::new(),
             reports: Vec::new(),
@@ -241,6 +254,9 @@ impl World {
                     {
                         assert!(self.expected.contains(&start.run), "its output would be lost");
                     }
+                    if let ToWarden::Start(start) = &message {
+                        self.begun_at.insert(start.run, self.facts.len());
+                    }
                     if self.cut == Some(0) {
                         continue;
                     }
@@ -271,7 +287,9 @@ impl World {
                     Some(pause) => drop(self.kept.insert(name, pause)),
                     None => drop(self.kept.remove(&name)),
                 },
-                Effect::KeepPause(..) => {}
+                Effect::Remove(name, hash) => self.removed.push((name, hash)),
+                Effect::KeepHold(hold) if self.cut != Some(0) => self.kept_hold = hold,
+                Effect::KeepPause(..) | Effect::KeepHold(_) => {}
             }
         }
     }
@@ -286,6 +304,7 @@ impl World {
                 assert!(self.warden.runs.insert(start.run, known).is_none(), "run id in use");
                 let Some(Context { job, ticket, .. }) = context else { return };
                 assert!(self.warden.attempts.insert((ticket.of, ticket.attempt)), "{ticket:?} was started twice");
+                self.warden.begun.push((job.clone(), ticket.clone()));
                 if let Some(slot) = ticket.slot.filter(|_| ticket.attempt == 1) {
                     self.warden.started.push((job, slot));
                 }
@@ -435,7 +454,8 @@ impl World {
         let setting = setting(self.generation, self.warden.mark.clone(), self.boot, self.started_at);
         let left = ledger::read(&self.disk, &self.head()).unwrap_or_default();
         let lost = left.lost();
-        self.state = State::new(Setting { pauses: self.kept.clone(), left, ..setting }, self.now);
+        let (pauses, hold) = (self.kept.clone(), self.kept_hold.clone());
+        self.state = State::new(Setting { pauses, hold, left, ..setting }, self.now);
         for (run, known) in self.warden.runs.clone() {
             let adopt = Adopt { run, context: known.context, state: known.state, spools: vec![] };
             self.step(Event::Adopt(Box::new(adopt)));
@@ -501,5 +521,6 @@ pub fn setting(generation: u32, mark: Option<Vec<u8>>, boot: bool, started: i64)
         mark,
         left: Left::default(),
         pauses: BTreeMap::new(),
+        hold: None,
     }
 }

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::super::errand::PLACES;
 use super::catchup::catching_up;
 use super::*;
+use crate::engine::PauseKind;
 use crate::job::CatchUpRule;
 
 const JOBS: [(&str, &str, OnOverlap, CatchUpRule); 9] = [
@@ -42,6 +43,9 @@ enum Move {
     Retire(usize),
     Pause(usize, i64),
     Resume(usize),
+    SkipNext(usize, u32),
+    Hold(i64),
+    Release,
     Die(usize),
     Order(usize),
     /// The wall clock goes on, and the monotonic one does not.
@@ -88,6 +92,9 @@ fn moves(may: May) -> impl Strategy<Value = Vec<Move>> {
     }
     all.push((2, (any::<usize>(), 1..200i64).prop_map(|(n, seconds)| Move::Pause(n, seconds)).boxed()));
     all.push((1, any::<usize>().prop_map(Move::Resume).boxed()));
+    all.push((2, (any::<usize>(), 1..6u32).prop_map(|(n, count)| Move::SkipNext(n, count)).boxed()));
+    all.push((1, (1..300i64).prop_map(Move::Hold).boxed()));
+    all.push((1, Just(Move::Release).boxed()));
     if edits {
         all.push((2, any::<usize>().prop_map(Move::Reload).boxed()));
         all.push((1, any::<usize>().prop_map(Move::Retire).boxed()));
@@ -191,6 +198,9 @@ fn play(world: &mut World, a_move: Move) {
             drop(world.pause(definition(n).name.as_str(), (seconds % 3 != 0).then_some(seconds)))
         }
         Move::Resume(n) => world.resume(definition(n).name.as_str()),
+        Move::SkipNext(n, count) => drop(world.skip_next(definition(n).name.as_str(), count)),
+        Move::Hold(seconds) => drop(world.hold((seconds % 3 != 0).then_some(seconds))),
+        Move::Release => drop(world.release()),
         Move::Die(after) => {
             world.cut = Some(after);
             world.pass(25);
@@ -266,18 +276,22 @@ fn check_verdicts(world: &World) {
                 continue;
             }
             let mine: Vec<Timestamp> = match fate {
-                Fate::Missed(count, _) | Fate::Paused(count) => {
+                Fate::Missed(count, _) | Fate::Paused(_, count) => {
                     let row: Vec<_> = due.range(*oldest..=*slot).copied().collect();
                     assert_eq!(row.len() as u64, *count, "{text}: a row from {oldest} to {slot}");
                     row
                 }
                 _ => vec![*slot],
             };
-            let paused = matches!(fate, Fate::Paused(_));
-            // What waited for a run when a pause began went with it.
-            let waited = *fate == Fate::Paused(1) && pauses.iter().any(|(since, _)| since == now && *slot <= *since);
+            let paused = match fate {
+                Fate::Paused(kind, _) => Some(*kind),
+                _ => None,
+            };
+            // What waited for a run when a pause began went with it; what skips the next slots leaves it alone.
+            let waited = matches!(fate, Fate::Paused(PauseKind::Pause | PauseKind::Hold, 1))
+                && pauses.iter().any(|(since, _, kind)| since == now && *slot <= *since && Some(*kind) == paused);
             for slot in &mine {
-                assert_eq!(in_pause(&pauses, *slot) || waited, paused, "{text}: {slot} {fate:?} {pauses:?}");
+                assert!(waited || in_pause(&pauses, *slot) == paused, "{text}: {slot} {fate:?} {pauses:?}");
             }
             for slot in mine {
                 assert!(due.remove(&slot), "{text}: a second verdict for {slot}");
@@ -287,26 +301,34 @@ fn check_verdicts(world: &World) {
     }
 }
 
-/// The pauses of a job as they were told: begin, end.
-fn pauses_of(world: &World, of: &str) -> Vec<(Timestamp, Timestamp)> {
-    let mut pauses: Vec<(Timestamp, Timestamp)> = Vec::new();
+type Span = (Timestamp, Timestamp, PauseKind);
+
+/// The pauses of a job as they were told (begin, end, kind), its own before those of all jobs.
+fn pauses_of(world: &World, of: &str) -> Vec<Span> {
+    let (mut pauses, mut holds): (Vec<Span>, Vec<Span>) = (Vec::new(), Vec::new());
+    let end = |spans: &mut Vec<Span>, now: Timestamp| {
+        let last = spans.last_mut().expect("what ends has begun");
+        last.1 = last.1.min(now);
+    };
     for (fact, now) in world.facts.iter().zip(&world.told) {
         match fact {
             Fact::Paused { job, pause } if *job == name(of) => {
-                pauses.push((pause.since, pause.until.unwrap_or(Timestamp::MAX)))
+                if !pauses.is_empty() {
+                    end(&mut pauses, *now);
+                }
+                pauses.push((pause.since, pause.until.unwrap_or(Timestamp::MAX), pause.kind));
             }
-            Fact::Resumed { job, .. } if *job == name(of) => {
-                let last = pauses.last_mut().expect("a pause that ends has begun");
-                last.1 = last.1.min(*now);
-            }
+            Fact::Resumed { job, .. } if *job == name(of) => end(&mut pauses, *now),
+            Fact::Held(hold) => holds.push((hold.since, hold.until.unwrap_or(Timestamp::MAX), hold.kind)),
+            Fact::Released { .. } => end(&mut holds, *now),
             _ => {}
         }
     }
-    pauses
+    pauses.into_iter().chain(holds).collect()
 }
 
-fn in_pause(pauses: &[(Timestamp, Timestamp)], slot: Timestamp) -> bool {
-    pauses.iter().any(|(since, until)| *since < slot && slot <= *until)
+fn in_pause(pauses: &[Span], slot: Timestamp) -> Option<PauseKind> {
+    pauses.iter().find(|(since, until, _)| *since < slot && slot <= *until).map(|(_, _, kind)| *kind)
 }
 
 /// Stops everything, and expects nothing to be left.

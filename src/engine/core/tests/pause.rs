@@ -1,7 +1,7 @@
 //! Pauses and the numbers of entries.
 
 use super::*;
-use crate::engine::Pause;
+use crate::engine::{Pause, PauseKind};
 
 impl World {
     pub fn pause(&mut self, job: &str, seconds: Option<i64>) -> Result<u64, crate::engine::Refusal> {
@@ -23,7 +23,7 @@ impl World {
     /// Slots that fell in a pause, in seconds after [`T0`].
     fn paused(&self, job: &str) -> Vec<i64> {
         let fates = self.fates(job).into_iter();
-        fates.filter_map(|(slot, fate)| matches!(fate, Fate::Paused(_)).then_some(slot)).collect()
+        fates.filter_map(|(slot, fate)| matches!(fate, Fate::Paused(..)).then_some(slot)).collect()
     }
 }
 
@@ -130,7 +130,7 @@ fn a_pause_outlives_engines_and_its_time_is_told_by_the_wall() {
 
 fn count_paused(fact: &Fact) -> Option<u64> {
     match fact {
-        Fact::Verdict { fate: Fate::Paused(count), .. } => Some(*count),
+        Fact::Verdict { fate: Fate::Paused(_, count), .. } => Some(*count),
         _ => None,
     }
 }
@@ -217,7 +217,8 @@ fn every_arming_has_a_number_of_its_own() {
 #[test]
 fn a_number_of_a_pause_of_another_daemon_is_not_believed() {
     let mut world = World::with(vec![minutely("a"), minutely("b")]);
-    let pause = Pause { id: 1, since: at(T0), until: None, reason: String::new(), by: String::new() };
+    let pause =
+        Pause { kind: PauseKind::Pause, id: 1, since: at(T0), until: None, reason: String::new(), by: String::new() };
     world.kept.insert(name("b"), pause);
     world.generation = 0;
     let setting = Setting { pauses: world.kept.clone(), ..setting(0, None, false, T0) };

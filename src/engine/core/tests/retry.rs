@@ -512,8 +512,15 @@ fn a_mark_holds_as_many_retries_as_fit() {
     let long = name(&"n".repeat(120));
     let retries = vec![(long, (ticket, at(T0))); 100];
     let stretches = world_stretches();
-    let mark =
-        Mark { base: at(T0), last_run: RunId(9), booted: true, doubts: vec![], stretches: stretches.clone(), retries };
+    let mark = Mark {
+        base: at(T0),
+        last_run: RunId(9),
+        booted: true,
+        doubts: vec![],
+        stretches: stretches.clone(),
+        ends: vec![],
+        retries,
+    };
     let bytes = mark.encode();
     assert!(bytes.len() <= MAX_MARK);
     let back = Mark::decode(&bytes).unwrap();
@@ -689,7 +696,7 @@ impl Story {
                     assert!(!allow || *why != Dropped::Superseded);
                     let reason = match why {
                         Dropped::Superseded => true,
-                        Dropped::Paused => self.paused,
+                        Dropped::Paused | Dropped::Held => self.paused,
                         Dropped::Retired => self.disabled,
                         Dropped::Request => true,
                         Dropped::Stopping => self.stopping,
