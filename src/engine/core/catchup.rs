@@ -158,15 +158,13 @@ impl State {
     /// Has slots run that are made up for, once the job's runs are over.
     pub(super) fn make_up(&mut self, name: &JobName, choice: Choice, now: Now) {
         let Some(job) = self.jobs.get(name).map(|entry| entry.job.clone()) else { return };
-        let (Some(oldest), Some(newest)) = (choice.slots.first(), choice.slots.last()) else { return };
-        let (oldest, late) = (*oldest, (*newest).min(before(now.wall, LATE_LIMIT)));
+        if choice.slots.is_empty() {
+            return;
+        }
         if self.stopping.is_some() {
             return choice.slots.into_iter().for_each(|slot| self.skip(name, slot, Rule::Stopping));
         }
-        if oldest <= late {
-            self.jobs.make(name, Span { since: just_before(oldest), until: late });
-            self.note(Word::Made(name.clone(), self.jobs.made(name).to_vec()));
-        }
+        self.remember_made(name, &choice.slots, now);
         if self.full() {
             return choice.slots.into_iter().for_each(|slot| self.skip(name, slot, Rule::Limit));
         }
@@ -189,6 +187,22 @@ impl State {
             self.launch(job, first, Kept::ByMark, now);
         }
         self.carry(name);
+    }
+
+    /// Keeps in mind what is made up for and will not be in watched time.
+    fn remember_made(&mut self, name: &JobName, slots: &BTreeSet<Timestamp>, now: Now) {
+        let horizon = before(now.wall, LATE_LIMIT);
+        let late = (slots.range(..horizon).next(), slots.range(..horizon).next_back());
+        if let (Some(oldest), Some(newest)) = late {
+            self.jobs.make(name, Span { since: just_before(*oldest), until: *newest });
+        }
+        // The clock was set back since these came due.
+        for slot in slots.range(now.wall..).filter(|slot| **slot > now.wall) {
+            self.jobs.make(name, Span { since: just_before(*slot), until: *slot });
+        }
+        if !self.jobs.made(name).is_empty() {
+            self.note(Word::Made(name.clone(), self.jobs.made(name).to_vec()));
+        }
     }
 
     /// Of `last` only the newest is made up for.

@@ -116,6 +116,7 @@ impl State {
         }
         let job = run.job.clone();
         self.send(start);
+        self.note_run(id, now);
         self.prepared_no_more(id, &job);
     }
 

@@ -249,7 +249,7 @@ fn read_line(left: &mut Left, line: &str) -> Option<()> {
             let number = words.next()?.parse().ok()?;
             let (from, to) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
             let stretch = Stretch { number, from, to };
-            let follows = left.stretches.last().is_none_or(|last| last.number < number);
+            let follows = left.stretches.last().is_none_or(|last| last.number <= number);
             left.stretches.extend((from <= to && follows).then_some(stretch));
         }
         "doubt" if left.doubts.len() < MOST_STRETCHES => {

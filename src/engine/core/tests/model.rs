@@ -387,6 +387,32 @@ fn live(moves: Vec<Move>) -> World {
     world
 }
 
+/// With no more times that nobody watched than are remembered: each may end a stretch and leave a run in the future.
+fn with_few_gaps(moves: Vec<Move>) -> Vec<Move> {
+    let mut gaps = 0;
+    let few = moves.into_iter().filter(|a_move| {
+        let gap = !matches!(
+            a_move,
+            Move::Pass(_)
+                | Move::Start(_)
+                | Move::Fail(_)
+                | Move::End(_)
+                | Move::Drain(_)
+                | Move::Read(_)
+                | Move::Ask(_)
+                | Move::StopJob(_)
+                | Move::Order(_)
+                | Move::Reload(_)
+                | Move::Retire(_)
+                | Move::Pause(..)
+                | Move::Resume(_)
+        );
+        gaps += usize::from(gap);
+        !gap || gaps <= 7
+    });
+    few.collect()
+}
+
 /// Every slot has at least one verdict, however often engines and daemons died.
 fn check_accounted(world: &World) {
     for (n, (text, ..)) in JOBS.iter().enumerate() {
@@ -441,6 +467,6 @@ proptest! {
     fn f87_nor_when_clocks_jump_and_files_change(
         moves in moves(May { clock: true, edits: true, death: true, daemons: true })
     ) {
-        live(moves);
+        live(with_few_gaps(moves));
     }
 }
