@@ -15,7 +15,7 @@ use super::tally::Tally;
 use crate::job::JobName;
 
 /// Reasons for which slots come in long rows.
-const ROWS_OF: [&str; 2] = ["paused", "held"];
+const ROWS_OF: [&str; 3] = ["paused", "held", "skip-next"];
 
 /// How many rows there are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
