@@ -88,7 +88,7 @@ impl Pauses {
         }
         let rest = self.rest(name);
         match (rest.now()?, ticket.slot) {
-            (PauseKind::SkipNext, Some(slot)) => rest.at(slot),
+            (PauseKind::SkipNext, Some(slot)) => rest.at(slot).or(rest.hold.map(|_| PauseKind::Hold)),
             (PauseKind::SkipNext, None) => rest.hold.map(|_| PauseKind::Hold),
             (kind, _) => Some(kind),
         }

@@ -40,10 +40,11 @@ impl State {
     }
 
     fn is_done(&self, name: &JobName, now: Now) -> bool {
-        let busy = self.going.contains_key(name) || self.retry_waits(name);
+        let busy = self.going.contains_key(name) || !self.retries_of(name).is_empty();
         let Some(entry) = self.jobs.get(name).filter(|_| !busy) else { return false };
         let slot = entry.only_slot().filter(|slot| *slot <= now.wall && is_removed(&entry.job));
-        slot.is_some_and(|slot| entry.next.is_none() && (entry.newest == Some(slot) || self.watched.holds(slot)))
+        let decided = |slot| entry.newest == Some(slot) || self.watched.holds(slot) || self.jobs.is_decided(name, slot);
+        slot.is_some_and(|slot| entry.next.is_none() && decided(slot))
     }
 }
 

@@ -248,6 +248,7 @@ impl State {
                 }
             }
         }
+        self.strike_first(of);
         self.settle_record(&job, of);
         self.tell(Fact::RetryDropped { job: job.clone(), of, why });
         self.finished(&job, of, false);

@@ -352,7 +352,15 @@ impl State {
             }
             Booking::Here => self.note(Word::Strike(id)),
         }
+        self.strike_first(of);
         self.finished(&name, of, success);
+    }
+
+    /// A run is over. Its first attempt may have been claimed and never come to the warden: nothing else strikes that.
+    pub(super) fn strike_first(&mut self, of: RunId) {
+        if !self.forgets.iter().any(|forget| forget.run == of) {
+            self.note(Word::Strike(of));
+        }
     }
 
     /// A run that was never known to the warden is over: what remembered it remembers what starts in its place.

@@ -159,7 +159,13 @@ impl Page {
     /// Takes a word in.
     pub fn hear(&mut self, word: Word) {
         match word {
-            Word::Enter(entry) | Word::Claim(entry) => drop(self.runs.insert(entry.run, entry)),
+            Word::Enter(entry) | Word::Claim(entry) => {
+                if entry.run != entry.of {
+                    // It stands for the slot, and for the attempts before.
+                    self.runs.retain(|run, other| other.of != entry.of || *run >= entry.run);
+                }
+                self.runs.insert(entry.run, entry);
+            }
             Word::Over(run) => {
                 if let Some(entry) = self.runs.get_mut(&run) {
                     entry.over = true;

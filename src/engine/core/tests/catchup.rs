@@ -531,3 +531,21 @@ fn an_idle_daemon_that_is_restarted_says_nothing_of_time() {
         assert_eq!(world.aways(), [], "{way:?}");
     }
 }
+
+#[test]
+fn an_attempt_that_the_warden_never_knew_is_not_lost_when_its_run_is_over() {
+    let retries = Some(Box::new(crate::job::Retries::of(1)));
+    let mut world =
+        World::with(vec![Job { retries, environment_file: Some("/etc/env".into()), ..last("0 * * * * *") }]);
+    world.pass(60);
+    let run = world.reading.remove(0);
+    world.step(Event::Environment { run, read: Err("unreadable".into()) });
+    world.write_ledger();
+    assert_eq!(ledger::read(&world.disk, "").unwrap().lost().len(), 1, "while it waits, it would be");
+    world.pass(40);
+    let run = world.reading.remove(0);
+    world.step(Event::Environment { run, read: Ok(vec![]) });
+    world.finish("a");
+    world.write_ledger();
+    assert_eq!(ledger::read(&world.disk, "").unwrap().lost(), [], "{}", world.disk);
+}

@@ -182,3 +182,21 @@ fn a_clock_set_back_does_not_leave_the_hold() {
     world.pass(4000);
     assert_eq!(world.ran("a").into_iter().filter(|slot| *slot < 0).count(), 0);
 }
+
+#[test]
+fn the_hold_lets_nothing_through_that_another_pause_would() {
+    let mut world = World::with(vec![job("a", "0 * * * * *", OnOverlap::Queue)]);
+    world.pass(60);
+    world.start_all();
+    world.pass(60);
+    world.skip_next("a", 1).unwrap();
+    // The hold is on the disk, and the engine did not live to drop what waits.
+    world.cut = Some(0);
+    world.hold(None).unwrap();
+    world.kept_hold = world.state.hold_of_all().cloned();
+    world.next_engine();
+    world.finish("a");
+    world.pass(1);
+    assert_eq!(world.ran("a"), [60]);
+    assert_eq!(world.let_go("a", PauseKind::Hold).last(), Some(&120));
+}

@@ -95,3 +95,39 @@ fn a_daemon_that_stops_removes_nothing() {
     world.pass(90);
     assert_eq!(removed(&world), [""; 0]);
 }
+
+#[test]
+fn what_was_lost_with_the_daemon_is_done() {
+    let catch_up = CatchUp { rule: CatchUpRule::Last, ..CatchUp::NONE };
+    let mut world = World::with(vec![Job { catch_up, ..once("a", 60) }]);
+    world.tick(at(T0 + 60));
+    world.step(Event::Wake);
+    world.start_all();
+    // Its claim is in the ledger, and the mark that covers it is not yet.
+    world.hung = true;
+    world.sleep(600);
+    world.hung = false;
+    world.next_daemon();
+    world.pass(1);
+    assert_eq!(world.warden.started.len(), 1, "not twice");
+    assert_eq!(removed(&world), ["a"]);
+}
+
+#[test]
+fn an_attempt_that_only_the_mark_remembers_is_waited_for() {
+    let retries = Some(Box::new(Retries { delay: Duration::from_secs(60), ..Retries::of(1) }));
+    let mut world = World::with(vec![Job { retries, environment_file: Some("/etc/env".into()), ..once("a", 60) }]);
+    world.pass(60);
+    let run = world.reading.remove(0);
+    world.step(Event::Environment { run, read: Err("unreadable".into()) });
+    world.pass(5);
+    world.next_engine();
+    world.pass(5);
+    assert_eq!(removed(&world), [""; 0], "another attempt is to come");
+    world.pass(60);
+    let run = world.reading.remove(0);
+    world.step(Event::Environment { run, read: Ok(vec![]) });
+    world.finish("a");
+    world.pass(1);
+    assert_eq!(removed(&world), ["a"]);
+}
