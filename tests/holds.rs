@@ -90,7 +90,7 @@ fn the_next_slot_is_skipped() {
         .job("never.yaml", "script: 'true'\n")
         .start();
     let text = says(&daemon, &["skip-next", "hourly", "--count", "2", "--reason", "no need"], 0);
-    assert!(text.contains("the slots up to") && text.contains("in 2 h"), "{text}");
+    assert!(text.contains("the slots of") && text.contains(" up to ") && text.contains("in 2 h"), "{text}");
     let shown = says(&daemon, &["show", "hourly"], 0);
     assert!(shown.contains("skips next") && shown.contains("no need") && shown.contains("its slots up to"), "{shown}");
     assert!(says(&daemon, &["list"], 0).contains("skips next"));

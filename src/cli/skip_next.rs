@@ -30,9 +30,10 @@ impl SkipNext {
         let job = client.job(&self.name)?;
         let now = Timestamp::now();
         let last = skipped.until.map_or_else(String::new, |at| format!(" {}", when::both(at, now)));
-        let slots = if self.count == 1 { "the slot at" } else { "the slots up to" };
+        let slots = if self.count == 1 { "the slot" } else { "the slots" };
+        let up_to = if self.count == 1 { "at" } else { "up to" };
         let next = job.next.map_or_else(|| "never again".into(), |at| when::both(at, now));
-        print(format!("skips {slots}{last} of '{}'; next: {next}\n", job.name))?;
+        print(format!("skips {slots} of '{}' {up_to}{last}; next: {next}\n", job.name))?;
         Ok(Exit::Ok)
     }
 }

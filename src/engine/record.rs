@@ -12,7 +12,7 @@ use super::view::{FileView, Outcome};
 use crate::history::{AttemptRow, DefinitionRow, FactKind, FactRow, Row, SlotRow, SlotVerdict, Tally, tail_text};
 use crate::job::{Job, JobName, Severity};
 use crate::sink::Tails;
-use crate::why::schedule_words;
+use crate::why::definition_words;
 
 /// More definitions than this that are armed at once are noted when they first have something to be noted of.
 const AT_ONCE: usize = 1_000;
@@ -114,7 +114,7 @@ fn slot_row(job: &JobName, slot: Timestamp, oldest: Timestamp, fate: Fate, by: S
 /// Its schedule, for people and for whoever asks why: see [`crate::why`].
 fn armed_row(job: &Job, changed: bool, now: Timestamp) -> Row {
     let code = if changed { "changed" } else { "armed" };
-    let text = if job.enable { schedule_words(job.schedule.as_ref()) } else { String::new() };
+    let text = definition_words(job);
     Row::Fact(FactRow { text, ..noted(FactKind::Armed, Some(&job.name), code, now) })
 }
 

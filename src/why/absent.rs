@@ -56,11 +56,18 @@ impl Case<'_> {
                 _ => "it is not due at that time by its definition of today either",
             };
             let old = past.then.as_ref();
+            if old.is_some_and(|old| old.disabled) {
+                let sentence = format!("{name} did not run at {then}: it was disabled until it was changed at {since}");
+                return Told::new("disabled", sentence).fact(changed);
+            }
             let sentence = match old.map(|old| (old.schedule.as_deref(), old.due)) {
                 Some((Some(schedule), Some(false))) => {
                     format!(
                         "{name} was not due at {then}: its schedule was '{schedule}' until it was changed at {since}"
                     )
+                }
+                Some((Some(_), Some(true))) if self.during("away").is_some() => {
+                    return self.lost_from_sight().fact(changed);
                 }
                 Some((Some(schedule), Some(true))) => {
                     return self

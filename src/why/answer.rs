@@ -116,7 +116,22 @@ impl Case<'_> {
             let count = view.count.unwrap_or(1);
             Row { slot: *at, oldest: *at, count, verdict: verdict.into(), why, run }
         });
-        past.row.clone().filter(|row| row.covers(*at)).or(fresh)
+        past.row.clone().filter(|row| row.covers(*at) && !self.between_slots(row)).or(fresh)
+    }
+
+    /// The row has slots before and after the instant, and none at it.
+    fn between_slots(&self, row: &Row) -> bool {
+        let at = self.asked.at;
+        if row.oldest == at || row.slot == at {
+            return false;
+        }
+        match (self.armed(), self.explanation) {
+            // Where a period was counted from then, nobody knows any more.
+            (Some(standing), Some(explanation)) if standing.since <= at => {
+                standing.job.schedule.as_ref().is_some_and(|schedule| schedule.period().is_none()) && !explanation.due
+            }
+            _ => self.asked.past.then.as_ref().is_some_and(|then| then.due == Some(false)),
+        }
     }
 
     /// What was noted up to the instant put `on`, and nothing up to it put `off`: since when, and when that ended.

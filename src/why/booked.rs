@@ -146,7 +146,8 @@ impl Case<'_> {
             }
             _ => format!("{skipped}: it was paused{} {}{}", by(who), self.clock.span(from, end), because(reason)),
         };
-        let text = format!("paused{} {}{}", by(who), self.clock.span(from, end), because(reason));
+        let what = if why == "skip-next" { "skipping its next slots was asked for" } else { "paused" };
+        let text = format!("{what}{} {}{}", by(who), self.clock.span(from, end), because(reason));
         Told::new(why, sentence).fact(WhyFact::new(why, text).time(from, end).by(who))
     }
 
@@ -167,7 +168,14 @@ impl Case<'_> {
     fn missed(&self, row: &Row) -> Told {
         let why = row.why.as_deref().unwrap_or("unwatched");
         let away = self.during("away").or_else(|| self.during("clock"));
-        let when = away.map(|away| format!(" {}", self.clock.span(away.at, away.until))).unwrap_or_default();
+        let when = match (away, why) {
+            (Some(away), _) => format!(" {}", self.clock.span(away.at, away.until)),
+            // It was away for too short a time to be noted.
+            (None, "down" | "off") => {
+                self.back().map(|at| format!(" until {}", self.clock.time(at))).unwrap_or_default()
+            }
+            (None, _) => String::new(),
+        };
         let cause = format!("{}{when}", cause(why));
         let made_up = self.armed().filter(|armed| armed.since <= self.asked.at).map(|armed| {
             let window = length(armed.job.catch_up.window.try_into().unwrap_or(jiff::SignedDuration::MAX));
@@ -188,6 +196,15 @@ impl Case<'_> {
             Some(away) => told.fact(WhyFact::new(why, cause).time(away.at, away.until)),
             None => told,
         }
+    }
+
+    /// When a daemon started after the instant.
+    fn back(&self) -> Option<jiff::Timestamp> {
+        let (past, at) = (self.asked.past, self.asked.at);
+        past.happened
+            .iter()
+            .find(|what| what.kind == "started" && what.code == "daemon" && what.at >= at)
+            .map(|what| what.at)
     }
 
     fn superseded(&self) -> Told {

@@ -24,6 +24,6 @@ mod tests;
 
 pub use answer::{Asked, answer};
 pub use known::{Known, Standing};
-pub use recall::{recall, schedule_words};
+pub use recall::{definition_words, recall};
 pub use remembered::{Attempt, Happened, Remembered, Row, Then};
 pub use view::{WhyFact, WhyView};

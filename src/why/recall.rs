@@ -6,10 +6,23 @@ use jiff::tz::TimeZone;
 use super::remembered::{Attempt, Happened, Remembered, Row, Then};
 use crate::engine::outcome_words;
 use crate::history::{Around, AttemptRow, FactKind, FactRow, Facts, SlotRow, SlotVerdict};
+use crate::job::Job;
 use crate::schedule::{Dialect, Schedule, parse_zone};
 
-/// What a definition of a job says of its schedule, for the fact that it was armed.
-pub fn schedule_words(schedule: Option<&Schedule>) -> String {
+/// What follows the schedule of a job that is disabled.
+const DISABLED: &str = "disabled";
+
+/// What a definition of a job says of its slots, for the fact that it was armed.
+pub fn definition_words(job: &Job) -> String {
+    let schedule = schedule_words(job.schedule.as_ref());
+    match (job.enable, schedule.is_empty()) {
+        (true, _) => schedule,
+        (false, true) => DISABLED.to_owned(),
+        (false, false) => format!("{schedule}, {DISABLED}"),
+    }
+}
+
+fn schedule_words(schedule: Option<&Schedule>) -> String {
     match schedule {
         Some(schedule) => {
             let dialect = schedule.dialect().map_or("once", Dialect::name);
@@ -21,8 +34,12 @@ pub fn schedule_words(schedule: Option<&Schedule>) -> String {
 
 /// The same, read again: the text, and whether it was due.
 fn then(words: &str, at: Timestamp, seed: &str) -> Then {
+    if let Some(words) = words.strip_suffix(DISABLED) {
+        let words = words.strip_suffix(", ").unwrap_or(words);
+        return Then { disabled: true, ..then(words, at, seed) };
+    }
     let parts = words.strip_suffix(')').and_then(|words| words.rsplit_once(" ("));
-    let Some((text, how)) = parts else { return Then { schedule: None, due: Some(false) } };
+    let Some((text, how)) = parts else { return Then { schedule: None, due: Some(false), disabled: false } };
     let due = how.split_once(", ").and_then(|(dialect, zone)| {
         let zone = if zone == "local" { TimeZone::system() } else { parse_zone(zone).ok()? };
         let schedule = match dialect {
@@ -34,7 +51,7 @@ fn then(words: &str, at: Timestamp, seed: &str) -> Then {
         let before = at.checked_sub(jiff::SignedDuration::from_nanos(1)).ok()?;
         Some(schedule.next(before, before) == Some(at))
     });
-    Then { schedule: Some(text.to_owned()), due }
+    Then { schedule: Some(text.to_owned()), due, disabled: false }
 }
 
 /// What the history remembers of a job around `at`. `since`: when its present definition came into force. `run` has the attempts
@@ -138,6 +155,8 @@ mod tests {
     #[test]
     fn the_definition_of_then_is_read_from_what_was_noted_of_it() {
         for (words, schedule, due) in [
+            ("30 2 * * * (vixie, UTC), disabled", Some("30 2 * * *"), Some(true)),
+            ("disabled", None, Some(false)),
             ("30 2 * * * (vixie, UTC)", Some("30 2 * * *"), Some(true)),
             ("30 3 * * * (vixie, Europe/Berlin)", Some("30 3 * * *"), Some(true)),
             ("30 2 * * * (vixie, Europe/Berlin)", Some("30 2 * * *"), Some(false)),
@@ -148,7 +167,8 @@ mod tests {
             let armed = fact(FactKind::Armed, "01:00:00", "armed", words);
             let facts = || Facts { before: vec![armed.clone()], within: Vec::new() };
             let then = remembered(Around::default(), facts(), Vec::new(), Some("08:00:00")).then;
-            assert_eq!(then, Some(Then { schedule: schedule.map(Into::into), due }), "{words}");
+            let disabled = words.ends_with("disabled");
+            assert_eq!(then, Some(Then { schedule: schedule.map(Into::into), due, disabled }), "{words}");
             let same = remembered(Around::default(), facts(), Vec::new(), Some("01:00:00")).then;
             assert_eq!(same, None, "it is today's");
         }

@@ -34,6 +34,8 @@ pub struct Then {
     pub schedule: Option<String>,
     /// It was due at the instant that is asked about; absent: that cannot be told any more.
     pub due: Option<bool>,
+    /// It was disabled: whatever was due did not run.
+    pub disabled: bool,
 }
 
 /// A slot with its verdict, or a row of slots that share one.

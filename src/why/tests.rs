@@ -327,6 +327,57 @@ fn it_was_missed() {
 }
 
 #[test]
+fn a_row_of_missed_slots_says_nothing_of_the_time_between_them() {
+    let slots = Row { oldest: at("2026-11-18T02:30:00Z"), count: 3, ..row("missed", Some("down"), None) };
+    let mut past = booked(slots);
+    let view = ask("2026-11-19T02:31:00Z", &known(DAILY), &past);
+    assert_eq!((view.code.as_str(), view.verdict), ("not-due", None), "{}", view.sentence);
+    assert_eq!(ask("2026-11-18T02:30:00Z", &known(DAILY), &past).code, "down");
+    // The same where another definition stood.
+    let mut later = known(DAILY);
+    later.armed.as_mut().unwrap().since = at("11:00:00");
+    assert_eq!(ask("2026-11-19T02:31:00Z", &later, &past).code, "down", "nobody knows what was due");
+    past.then = Some(Then { schedule: Some("30 2 * * *".into()), due: Some(false), disabled: false });
+    past.happened = vec![happened("armed", "armed", "2026-11-01T00:00:00Z", None)];
+    assert_eq!(ask("2026-11-19T02:31:00Z", &later, &past).code, "changed");
+}
+
+#[test]
+fn a_daemon_that_was_away_for_a_moment_was_so_until_it_started() {
+    let mut past = booked(row("missed", Some("down"), None));
+    past.happened =
+        vec![happened("started", "engine", "02:30:01", None), happened("started", "daemon", "02:30:20", None)];
+    let until =
+        "backup missed 2026-11-20 02:30:00: the daemon was not running until 02:30:20, and its catch_up is none";
+    check("02:30:00", &known(DAILY), &past, "down", until);
+}
+
+#[test]
+fn it_was_disabled_and_is_not_now() {
+    let mut known = known(DAILY);
+    known.armed.as_mut().unwrap().since = at("08:00:00");
+    let mut past =
+        Remembered { happened: vec![happened("armed", "changed", "01:00:00", None)], ..Remembered::default() };
+    past.then = Some(Then { schedule: Some("30 2 * * *".into()), due: Some(true), disabled: true });
+    let sentence =
+        "backup did not run at 2026-11-20 02:30:00: it was disabled until it was changed at 2026-11-20 08:00:00";
+    check("02:30:00", &known, &past, "disabled", sentence);
+}
+
+#[test]
+fn it_was_changed_while_nobody_was_there() {
+    let mut known = known(DAILY);
+    known.armed.as_mut().unwrap().since = at("03:00:00");
+    let armed = happened("armed", "armed", "01:00:00", None);
+    let mut past = Remembered { happened: vec![armed], ..Remembered::default() };
+    past.then = Some(Then { schedule: Some("30 2 * * *".into()), due: Some(true), disabled: false });
+    assert_eq!(ask("02:30:00", &known, &past).code, "unknown");
+    past.happened.push(happened("away", "down", "02:00:00", Some("04:00:00")));
+    let sentence = "backup missed 2026-11-20 02:30:00: the daemon was not running from 02:00:00 to 04:00:00";
+    check("02:30:00", &known, &past, "down", sentence);
+}
+
+#[test]
 fn it_gave_way() {
     let mut past = booked(row("superseded", None, None));
     past.newer = Some(at("02:35:00"));
@@ -394,7 +445,7 @@ fn it_was_changed_since() {
             happened("armed", "armed", "2026-11-10T00:00:00Z", None),
             happened("armed", "changed", "08:00:00", None),
         ],
-        then: Some(Then { schedule: Some("0 5 * * *".into()), due: Some(false) }),
+        then: Some(Then { schedule: Some("0 5 * * *".into()), due: Some(false), disabled: false }),
         ..Remembered::default()
     };
     let view = check(
@@ -405,7 +456,7 @@ fn it_was_changed_since() {
         "backup was not due at 2026-11-20 02:30:00: its schedule was '0 5 * * *' until it was changed at 2026-11-20 08:00:00",
     );
     assert_eq!(codes(&view), ["changed"]);
-    past.then = Some(Then { schedule: None, due: Some(false) });
+    past.then = Some(Then { schedule: None, due: Some(false), disabled: false });
     check(
         "02:30:00",
         &known,
@@ -413,7 +464,7 @@ fn it_was_changed_since() {
         "changed",
         "backup was not due at 2026-11-20 02:30:00: it had no schedule until it was changed at 2026-11-20 08:00:00",
     );
-    past.then = Some(Then { schedule: Some("30 2 * * *".into()), due: Some(true) });
+    past.then = Some(Then { schedule: Some("30 2 * * *".into()), due: Some(true), disabled: false });
     check(
         "02:30:00",
         &known,
@@ -429,7 +480,7 @@ fn it_was_changed_since() {
         "unknown",
         "what became of backup at 2026-11-20 02:30:00 is not known: it was changed at 2026-11-20 08:00:00, and it is due at that time by its definition of today",
     );
-    past.then = Some(Then { schedule: Some("0 5 * * *".into()), due: Some(false) });
+    past.then = Some(Then { schedule: Some("0 5 * * *".into()), due: Some(false), disabled: false });
     past.row = Some(row("ran", None, Some(7)));
     let view = ask("02:30:00", &known, &past);
     assert_eq!((view.code.as_str(), codes(&view)), ("ran", vec!["changed"]), "the verdict goes first");

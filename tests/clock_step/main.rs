@@ -119,3 +119,76 @@ fn a07_a_clock_set_back_and_forward_runs_no_slot_twice() {
     shifted.shift(SignedDuration::from_secs(30), SignedDuration::from_secs(30));
     assert_eq!(shifted.show("a")["last"]["run"], runs);
 }
+
+/// A job of this rule that is due at this minute of each hour, and writes down for which slot it runs.
+fn hourly_noting(minute: i8, rule: &str) -> String {
+    format!(
+        "schedule: '{minute} * * * *'\ntimezone: UTC\ncatch_up: {rule}\ncatch_up_window: 10h\nscript: echo $ROTA_SCHEDULED_AT\n"
+    )
+}
+
+impl Shifted {
+    /// What became of a job's slots and runs, newest first, once there is `count` of it.
+    fn history(&self, job: &str, count: usize) -> Vec<Value> {
+        until("the history has it", || {
+            let rows = self.json(&format!("history {job}"))["rows"].as_array().unwrap().clone();
+            (rows.len() == count).then_some(rows)
+        })
+    }
+
+    /// Code and sentence.
+    fn why(&self, job: &str, at: &str) -> (String, String) {
+        let view = self.json(&format!("why {job} {at}"));
+        (view["code"].as_str().unwrap().to_owned(), view["sentence"].as_str().unwrap().to_owned())
+    }
+}
+
+/// Time in which nobody watched: three hours by the wall clock. What is missed is told with `code`, and `cause` in the sentence.
+fn three_hours_unwatched(test: &str, mono: SignedDuration, code: &str, cause: &str) {
+    let due = minute(30);
+    let (none, last) = (hourly_noting(due, "none"), hourly_noting(due, "last"));
+    let Some(mut shifted) = Shifted::start(test, &[("none.yaml", &none), ("last.yaml", &last)]) else { return };
+    let from = shifted.now();
+    shifted.shift(SignedDuration::from_hours(3), mono);
+    let to = shifted.now();
+    let newest = |row: &Value| row["slot"].as_str().unwrap().to_owned();
+
+    let rows = shifted.history("none", 1);
+    assert_eq!((&rows[0]["verdict"], &rows[0]["why"], &rows[0]["count"]), (&"missed".into(), &code.into(), &3.into()));
+    let slot: Timestamp = newest(&rows[0]).parse().unwrap();
+    assert!(from < slot && slot <= to, "{from} {slot} {to}");
+    let (told, sentence) = shifted.why("none", &newest(&rows[0]));
+    assert_eq!(told, code, "{sentence}");
+    assert!(
+        sentence.contains(cause) && sentence.contains(" from ") && sentence.ends_with("catch_up is none"),
+        "{sentence}"
+    );
+    // What lies between two slots was not missed.
+    let between = (slot - SignedDuration::from_mins(90)).to_string();
+    assert_eq!(shifted.why("none", &between).0, "not-due");
+
+    let rows = shifted.history("last", 2);
+    let run = rows.iter().find(|row| row["entry"] == "run").unwrap();
+    assert_eq!((&run["trigger"], &run["attempt"], newest(run)), (&"catch-up".into(), &1.into(), slot.to_string()));
+    let missed = rows.iter().find(|row| row["entry"] == "slot").unwrap();
+    assert_eq!((&missed["verdict"], &missed["why"], &missed["count"]), (&"missed".into(), &code.into(), &2.into()));
+    let (told, sentence) = shifted.why("last", &slot.to_string());
+    assert!(told == "ran" && sentence.contains("as a slot that was made up for, and succeeded"), "{told}: {sentence}");
+    let (told, sentence) = shifted.why("last", &newest(missed));
+    assert!(told == code && sentence.contains("its catch_up, last, makes up for the newest slot alone"), "{sentence}");
+    let id = run["run"].as_str().unwrap();
+    let tail = shifted.lab.ok(&format!("rota show {id}"));
+    let heard = tail.split_whitespace().filter_map(|word| word.parse::<Timestamp>().ok()).any(|told| told == slot);
+    assert!(heard, "the job was told its slot: {tail}");
+}
+
+#[test]
+fn a06_why_after_a_suspend_or_a_clock_set_forward() {
+    three_hours_unwatched("a06_why", SignedDuration::ZERO, "clock", "the machine was suspended or its clock was set");
+}
+
+#[test]
+fn a09_why_after_the_process_was_stopped() {
+    let hours = SignedDuration::from_hours(3);
+    three_hours_unwatched("a09_why", hours, "stopped", "the daemon was stopped and did not get to run");
+}
