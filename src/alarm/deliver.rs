@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::health::Books;
 use super::http::{Caller, Failed, Request};
+use super::lookup::Lookups;
 use super::target::{Target, TargetId};
 
 /// Threads that send, started as they are needed.
@@ -50,6 +51,7 @@ struct Shared {
     queue: Mutex<Queue>,
     changed: Condvar,
     books: Books,
+    lookups: Lookups,
 }
 
 #[derive(Debug, Default)]
@@ -76,7 +78,7 @@ struct Host {
 impl Deliver {
     /// Counts in `books`.
     pub fn new(books: Books) -> Self {
-        let shared = Shared { queue: Mutex::default(), changed: Condvar::new(), books };
+        let shared = Shared { queue: Mutex::default(), changed: Condvar::new(), books, lookups: Lookups::default() };
         Self { shared: Arc::new(shared), backoff: BACKOFF }
     }
 
@@ -117,7 +119,7 @@ impl Deliver {
 
     /// A thread: sends what may go, as long as there is something.
     fn work(&self) {
-        let mut caller = Caller::default();
+        let mut caller = Caller::new(self.shared.lookups.clone());
         while let Some(post) = self.next() {
             let result = caller.call(&post.request);
             let again = match &result {

@@ -8,8 +8,10 @@ use std::io::Read;
 use std::time::{Duration, Instant};
 
 use ureq::tls::{RootCerts, TlsConfig};
+use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Error};
 
+use super::lookup::Lookups;
 use super::target::Call;
 
 /// Bytes of an answer that are read; the rest of it is not waited for.
@@ -48,10 +50,12 @@ pub struct Failed {
 pub struct Caller {
     agent: Agent,
     made: Instant,
+    lookups: Lookups,
 }
 
-impl Default for Caller {
-    fn default() -> Self {
+impl Caller {
+    /// Looks hosts up within the bounds that all callers have together.
+    pub fn new(lookups: Lookups) -> Self {
         let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
         let config = Agent::config_builder()
             .http_status_as_error(false)
@@ -63,15 +67,14 @@ impl Default for Caller {
             .user_agent(concat!("rotad/", env!("CARGO_PKG_VERSION")))
             .tls_config(tls)
             .build();
-        Self { agent: config.into(), made: Instant::now() }
+        let agent = Agent::with_parts(config, DefaultConnector::default(), lookups.clone());
+        Self { agent, made: Instant::now(), lookups }
     }
-}
 
-impl Caller {
     /// Makes a request, within the time of its call.
     pub fn call(&mut self, request: &Request) -> Result<(), Failed> {
         if self.made.elapsed() > AGENT_AGE {
-            *self = Self::default();
+            *self = Self::new(self.lookups.clone());
         }
         let Request { call, content_type, extra, body, only_200 } = request;
         let mut made = self.agent.post(&call.url.0);

@@ -14,6 +14,7 @@ mod happening;
 pub mod health;
 pub mod http;
 pub mod keys;
+mod lookup;
 pub mod mail;
 pub mod read;
 pub mod report;

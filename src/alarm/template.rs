@@ -88,15 +88,22 @@ impl Template {
         self.json
     }
 
-    /// The text with every place filled by `value`.
+    /// The text with every place filled by `value`. What is JSON stays JSON, whatever fills it: within quotes a value is the
+    /// inside of a string; elsewhere it is a number where it is one, nothing is `null`, and all else is a string of its own.
     pub fn fill(&self, mut value: impl FnMut(&str) -> String) -> String {
         let mut filled = String::with_capacity(self.text.len());
+        let mut quotes = Quotes::default();
         for part in self.parts() {
             match part {
-                Part::Text(text) => filled.push_str(text),
+                Part::Text(text) => {
+                    filled.push_str(text);
+                    quotes.pass(text);
+                }
+                Part::Place(name) if !self.json => filled.push_str(&value(name)),
+                Part::Place(name) if quotes.within => filled.push_str(&inside(&value(name))),
                 // The alarms as JSON are a value of their own.
-                Part::Place(name) if self.json && name != "json" => filled.push_str(&inside(&value(name))),
-                Part::Place(name) => filled.push_str(&value(name)),
+                Part::Place(name) if name == "json" => filled.push_str(&value(name)),
+                Part::Place(name) => filled.push_str(&alone(value(name))),
             }
         }
         filled
@@ -121,6 +128,35 @@ impl Template {
             (rest, place) = (after, Some(name));
             Some(Part::Text(before))
         })
+    }
+}
+
+/// Whether a place of a JSON text is within a string.
+#[derive(Default)]
+struct Quotes {
+    within: bool,
+    escaped: bool,
+}
+
+impl Quotes {
+    fn pass(&mut self, text: &str) {
+        for byte in text.bytes() {
+            let escaped = std::mem::take(&mut self.escaped);
+            match byte {
+                b'\\' if self.within => self.escaped = !escaped,
+                b'"' if !escaped => self.within = !self.within,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// A text as a value of JSON.
+fn alone(text: String) -> String {
+    match text.as_str() {
+        "" => "null".to_owned(),
+        number if number.parse::<i64>().is_ok_and(|read| read.to_string() == number) => text,
+        _ => serde_json::Value::from(text).to_string(),
     }
 }
 
@@ -150,6 +186,34 @@ mod tests {
         assert_eq!((plain.is_json(), plain.fill(|name| name.into())), (false, "job is \"on\" {{".into()));
         // What fills a place is not looked at again.
         assert_eq!(plain.fill(|_| "{{job}}".into()), "{{job}} is \"{{job}}\" {{");
+    }
+
+    #[test]
+    fn i118_json_stays_json_whatever_fills_it() {
+        let text =
+            r#"{"code": {{code}}, "in": "\\\"{{code}}", "why": {{reason}}, "of": "{{ json }}", "all": {{json}}}"#;
+        let template = Template::parse(text).unwrap();
+        for hostile in ["", "7", "-1", "007", "1, \"channel\": 2", "\"", "\\", "null", "true", "[1]", "\n\u{1}\u{2028}"]
+        {
+            let filled = template.fill(|name| match name {
+                "json" => r#"{"alarms": ["\\\""]}"#.into(),
+                _ => hostile.into(),
+            });
+            let read: serde_json::Value = serde_json::from_str(&filled).unwrap_or_else(|why| panic!("{why}: {filled}"));
+            let (code, why) = (&read["code"], &read["why"]);
+            assert_eq!(read.as_object().unwrap().len(), 5, "{filled}");
+            assert_eq!(code, why);
+            assert!(
+                match hostile {
+                    "" => code.is_null(),
+                    "7" | "-1" => code.as_i64() == hostile.parse().ok(),
+                    _ => code == hostile,
+                },
+                "{filled}"
+            );
+            assert_eq!(read["in"], format!("\\\"{hostile}"));
+            assert_eq!((&read["of"], &read["all"]["alarms"][0]), (&r#"{"alarms": ["\\\""]}"#.into(), &"\\\"".into()));
+        }
     }
 
     #[test]

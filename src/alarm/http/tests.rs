@@ -52,7 +52,7 @@ fn request(url: &str) -> Request {
 }
 
 fn call(url: &str) -> Result<(), Failed> {
-    Caller::default().call(&request(url))
+    Caller::new(Lookups::default()).call(&request(url))
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn a_request_is_what_it_should_be() {
     }
     assert!(heard.ends_with("\r\n\r\n{}"));
     let only_200 = Request { only_200: true, ..request(&url) };
-    assert!(Caller::default().call(&only_200).is_err(), "GopherCron takes 200 alone");
+    assert!(Caller::new(Lookups::default()).call(&only_200).is_err(), "GopherCron takes 200 alone");
 }
 
 #[test]
