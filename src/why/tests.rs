@@ -378,6 +378,19 @@ fn it_was_changed_while_nobody_was_there() {
 }
 
 #[test]
+fn a_run_that_went_on_is_told_of_where_nothing_was_due() {
+    let asked_for =
+        Attempt { slot: None, trigger: "request".into(), ..attempt(7, 1, "03:00:00", Some("03:10:00"), "succeeded") };
+    let past = Remembered { attempts: vec![asked_for], ..Remembered::default() };
+    let view = ask("03:05:00", &known(DAILY), &past);
+    assert_eq!(view.code, "not-due");
+    assert_eq!(view.facts[0].text, "run 0000000000007 went on from 03:00:00 to 03:10:00, as somebody asked for it");
+    let after = ask("03:05:00", &known("command: /bin/true\nafter: {a: any}\n"), &past);
+    assert_eq!((after.code.as_str(), codes(&after)), ("on-demand", vec!["run"]));
+    assert!(ask("03:15:00", &known(DAILY), &past).facts.is_empty());
+}
+
+#[test]
 fn it_gave_way() {
     let mut past = booked(row("superseded", None, None));
     past.newer = Some(at("02:35:00"));
