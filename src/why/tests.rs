@@ -391,6 +391,18 @@ fn a_run_that_went_on_is_told_of_where_nothing_was_due() {
 }
 
 #[test]
+fn a_pause_that_took_the_place_of_a_skip_is_what_is_told() {
+    let mut past = booked(row("skipped", Some("paused"), None));
+    past.happened = vec![
+        because(happened("paused", "skip-next", "01:00:00", Some("02:00:00")), "no need", "uid 7"),
+        because(happened("paused", "paused", "01:30:00", Some("04:00:00")), "disk is full", "uid 1000"),
+    ];
+    let sentence =
+        "backup was skipped at 2026-11-20 02:30:00: it was paused by uid 1000 from 01:30:00 to 04:00:00: disk is full";
+    check("02:30:00", &known(DAILY), &past, "paused", sentence);
+}
+
+#[test]
 fn it_gave_way() {
     let mut past = booked(row("superseded", None, None));
     past.newer = Some(at("02:35:00"));
