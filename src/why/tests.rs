@@ -141,19 +141,17 @@ fn it_ran() {
     );
 
     past.attempts.pop();
+    past.attempts[0].next = Some(at("12:00:10"));
+    let failed = "backup ran for 2026-11-20 02:30:00: run 0000000000007 started 40 s late and failed with exit code 3";
+    check("02:30:00", &known, &past, "ran", &format!("{failed} (attempt 1); the next attempt is due at 12:00:10"));
     past.attempts[0].next = Some(at("02:31:10"));
-    check(
-        "02:30:00",
-        &known,
-        &past,
-        "ran",
-        "backup ran for 2026-11-20 02:30:00: run 0000000000007 started 40 s late and failed with exit code 3 (attempt 1); the next attempt is due at 02:31:10",
-    );
-    past.attempts[0].next = None;
+    check("02:30:00", &known, &past, "ran", &format!("{failed} (attempt 1); the next attempt was due at 02:31:10"));
     let dropped = because(happened("retry", "superseded", "02:31:05", None), &RunId(7).to_string(), "");
     past.happened = vec![dropped];
-    let view = ask("02:30:00", &known, &past);
-    assert_eq!(view.facts[1].text, "its next attempt was dropped at 02:31:05: a newer run took its place");
+    let why = "its next attempt was dropped at 02:31:05: a newer run took its place";
+    let view = check("02:30:00", &known, &past, "ran", &format!("{failed} (attempt 1); {why}"));
+    assert_eq!(view.facts[1].text, why);
+    past.attempts[0].next = None;
 
     past.attempts[0].trigger = "catch-up".into();
     check(
