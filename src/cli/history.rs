@@ -134,6 +134,10 @@ fn note(run: &PastRunView, now: Timestamp) -> String {
     match (attempt, next_attempt) {
         (1, None) => {}
         (attempt, None) => notes.push(format!("{attempt} attempts")),
+        // It was dropped, or goes on.
+        (attempt, Some(next)) if *next < now => {
+            notes.push(format!("attempt {attempt}, the next was due at {}", when::local(*next, now)));
+        }
         (attempt, Some(next)) => notes.push(format!("attempt {attempt}, the next at {}", when::local(*next, now))),
     }
     if let Outcome::CouldNotStart { message, .. } = outcome {
@@ -174,6 +178,11 @@ mod tests {
         serde_json::from_str(text).unwrap()
     }
 
+    const RETRIED: &str = r#""run": "0000000000007", "id": "0000000000007", "job": "backup", "definition": "0",
+        "attempt": 1, "slot": null, "trigger": "schedule", "started": null, "ended": "2026-11-20T02:31:05Z", "outcome": "lost",
+        "next_attempt": "2026-11-20T02:31:30Z", "cpu_seconds": null, "max_rss_kib": null, "output_bytes": {},
+        "output_dropped": 0, "left_behind": 0"#;
+
     fn rows() -> Vec<EntryView> {
         let attempt = r#""run": "0000000000007", "id": "0000000000007", "job": "backup", "definition": "0", "ended": "2026-11-20T02:31:05Z",
             "cpu_seconds": 1.5, "max_rss_kib": 1, "output_bytes": {}, "output_dropped": 0, "left_behind": 0"#;
@@ -203,6 +212,12 @@ mod tests {
         assert_eq!(words(lines[3]), "backup lost - 0000000000007 asked for by uid \\u{1b}0");
         assert_eq!(words(lines[4]), "backup exit 3 25 s 0000000000007 40 s late, 3 attempts");
         assert!(words(lines[5]).starts_with("ab missed (down) - - 61 slots from "), "{}", lines[5]);
+        let retried = |now: &str| {
+            let row = format!(r#"{{"entry": "run", {RETRIED}, "first_started": null}}"#);
+            text(&pipe, vec![entry(&row)], true, false, now.parse().unwrap())
+        };
+        assert!(retried("2026-11-20T02:31:10Z").contains("attempt 1, the next at "), "it waits");
+        assert!(retried("2026-11-20T02:32:00Z").contains("attempt 1, the next was due at "), "nobody waits any more");
         assert_eq!(text(&pipe, Vec::new(), true, false, now), "nothing in the history\n");
         assert!(!text(&pipe, rows(), true, false, now).contains("backup"), "its name is known");
     }

@@ -103,7 +103,8 @@ impl Case<'_> {
                 Some(names) => format!("it runs after {}, or when asked to", names.join(" and ")),
                 None => "it runs when asked to".into(),
             };
-            return Told::new("on-demand", format!("{name} was not due at {then}: it has no schedule, {when}"));
+            let told = Told::new("on-demand", format!("{name} was not due at {then}: it has no schedule, {when}"));
+            return told.facts(self.going_then());
         };
         if !standing.job.enable {
             let since = self.clock.full(standing.since);
@@ -114,7 +115,8 @@ impl Case<'_> {
             return Told::new("disabled", sentence).fact(fact.time(standing.since, None));
         }
         if !explanation.due {
-            return Told::new("not-due", format!("{name} was not due at {then}: {}", misfit(standing, explanation)));
+            let sentence = format!("{name} was not due at {then}: {}", misfit(standing, explanation));
+            return Told::new("not-due", sentence).facts(self.going_then());
         }
         if let Some((_, run)) = self.asked.known.waiting.iter().find(|(slot, _)| *slot == at) {
             let sentence = format!("{name} waits to run for {then}: a run of it goes on, and run {run} comes after it");
@@ -127,6 +129,22 @@ impl Case<'_> {
             return Told::new("waiting", format!("{name} is due at {then}, and that is being decided just now"));
         }
         self.lost_from_sight()
+    }
+
+    /// Runs that went on at the instant, though nothing was due at it.
+    fn going_then(&self) -> impl Iterator<Item = WhyFact> {
+        let at = self.asked.at;
+        self.asked.past.attempts.iter().filter(move |attempt| attempt.goes_on_at(at)).map(|attempt| {
+            let cause = match (attempt.slot, attempt.trigger.as_str()) {
+                (Some(slot), _) => format!(" for {}", self.clock.time(slot)),
+                (None, "request") => ", as somebody asked for it".into(),
+                (None, "after") => ", after the end of another job".into(),
+                (None, _) => String::new(),
+            };
+            let span = attempt.started.map(|started| self.clock.span(started, attempt.ended)).unwrap_or_default();
+            let text = format!("run {} went on {span}{cause}", attempt.run);
+            WhyFact::new("run", text).time(attempt.started, attempt.ended).run(attempt.run)
+        })
     }
 
     /// Due, and nothing was booked that is still there.

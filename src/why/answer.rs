@@ -138,9 +138,12 @@ impl Case<'_> {
     pub fn state(&self, on: &str, off: &str) -> Option<(&Happened, Option<Timestamp>)> {
         let at = self.asked.at;
         let happened = || self.asked.past.happened.iter().filter(|what| what.kind == on || what.kind == off);
-        let first = happened()
-            .take_while(|what| what.at <= at)
-            .fold(None, |first, what| if what.kind == off { None } else { first.or(Some(what)) })?;
+        let first = happened().take_while(|what| what.at <= at).fold(None, |first, what| match what.kind == off {
+            true => None,
+            // A pause takes the place of what skips the next slots, without a word that this has ended.
+            false if on == "paused" => Some(what),
+            false => first.or(Some(what)),
+        })?;
         let end = happened().find(|what| what.at > at && what.kind == off).map(|what| what.at);
         let end = [end, first.until].into_iter().flatten().min();
         (end.is_none_or(|end| end >= at)).then_some((first, end))

@@ -50,7 +50,12 @@ impl Case<'_> {
         let started = if first.is_some() { format!(" started{late} and") } else { String::new() };
         let attempts = match (last.attempt, last.next) {
             (attempt, Some(next)) => {
-                format!(" (attempt {attempt}); the next attempt is due at {}", self.clock.time(next))
+                let next = match self.retry_dropped(&run) {
+                    Some(dropped) => dropped.text,
+                    None if next < self.asked.now => format!("the next attempt was due at {}", self.clock.time(next)),
+                    None => format!("the next attempt is due at {}", self.clock.time(next)),
+                };
+                format!(" (attempt {attempt}); {next}")
             }
             (1, None) => String::new(),
             (attempt, None) => format!(", after {attempt} attempts"),

@@ -141,19 +141,17 @@ fn it_ran() {
     );
 
     past.attempts.pop();
+    past.attempts[0].next = Some(at("12:00:10"));
+    let failed = "backup ran for 2026-11-20 02:30:00: run 0000000000007 started 40 s late and failed with exit code 3";
+    check("02:30:00", &known, &past, "ran", &format!("{failed} (attempt 1); the next attempt is due at 12:00:10"));
     past.attempts[0].next = Some(at("02:31:10"));
-    check(
-        "02:30:00",
-        &known,
-        &past,
-        "ran",
-        "backup ran for 2026-11-20 02:30:00: run 0000000000007 started 40 s late and failed with exit code 3 (attempt 1); the next attempt is due at 02:31:10",
-    );
-    past.attempts[0].next = None;
+    check("02:30:00", &known, &past, "ran", &format!("{failed} (attempt 1); the next attempt was due at 02:31:10"));
     let dropped = because(happened("retry", "superseded", "02:31:05", None), &RunId(7).to_string(), "");
     past.happened = vec![dropped];
-    let view = ask("02:30:00", &known, &past);
-    assert_eq!(view.facts[1].text, "its next attempt was dropped at 02:31:05: a newer run took its place");
+    let why = "its next attempt was dropped at 02:31:05: a newer run took its place";
+    let view = check("02:30:00", &known, &past, "ran", &format!("{failed} (attempt 1); {why}"));
+    assert_eq!(view.facts[1].text, why);
+    past.attempts[0].next = None;
 
     past.attempts[0].trigger = "catch-up".into();
     check(
@@ -375,6 +373,31 @@ fn it_was_changed_while_nobody_was_there() {
     past.happened.push(happened("away", "down", "02:00:00", Some("04:00:00")));
     let sentence = "backup missed 2026-11-20 02:30:00: the daemon was not running from 02:00:00 to 04:00:00";
     check("02:30:00", &known, &past, "down", sentence);
+}
+
+#[test]
+fn a_run_that_went_on_is_told_of_where_nothing_was_due() {
+    let asked_for =
+        Attempt { slot: None, trigger: "request".into(), ..attempt(7, 1, "03:00:00", Some("03:10:00"), "succeeded") };
+    let past = Remembered { attempts: vec![asked_for], ..Remembered::default() };
+    let view = ask("03:05:00", &known(DAILY), &past);
+    assert_eq!(view.code, "not-due");
+    assert_eq!(view.facts[0].text, "run 0000000000007 went on from 03:00:00 to 03:10:00, as somebody asked for it");
+    let after = ask("03:05:00", &known("command: /bin/true\nafter: {a: any}\n"), &past);
+    assert_eq!((after.code.as_str(), codes(&after)), ("on-demand", vec!["run"]));
+    assert!(ask("03:15:00", &known(DAILY), &past).facts.is_empty());
+}
+
+#[test]
+fn a_pause_that_took_the_place_of_a_skip_is_what_is_told() {
+    let mut past = booked(row("skipped", Some("paused"), None));
+    past.happened = vec![
+        because(happened("paused", "skip-next", "01:00:00", Some("02:00:00")), "no need", "uid 7"),
+        because(happened("paused", "paused", "01:30:00", Some("04:00:00")), "disk is full", "uid 1000"),
+    ];
+    let sentence =
+        "backup was skipped at 2026-11-20 02:30:00: it was paused by uid 1000 from 01:30:00 to 04:00:00: disk is full";
+    check("02:30:00", &known(DAILY), &past, "paused", sentence);
 }
 
 #[test]
