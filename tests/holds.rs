@@ -138,6 +138,25 @@ fn a_program_runs_once_at_its_time_and_is_gone() {
     says(&daemon, &["at", "2001-12-01 02:30", "--", "true"], 2);
 }
 
+#[test]
+fn however_many_are_done_at_once_all_are_removed() {
+    let daemon = Setup::new("").start();
+    says(&daemon, &["hold"], 0);
+    let at = jiff::Timestamp::now() + Duration::from_secs(8);
+    let at = jiff::Timestamp::from_second(at.as_second()).unwrap();
+    // Let go by the hold, all of them in one step.
+    for n in 0..400 {
+        daemon.job(&format!("j{n}.yaml"), &format!("script: 'true'\nat: {at}\nwhen_done: remove\n"));
+    }
+    let left = || fs::read_dir(daemon.conf_d()).unwrap().count();
+    assert_eq!(left(), 400);
+    until_true("all are armed", || daemon.json(&["status"])["jobs"] == 400);
+    assert!(jiff::Timestamp::now() < at, "too slow for this test");
+    until_true("its time has come", || jiff::Timestamp::now() > at + Duration::from_secs(1));
+    until_true("their files are gone", || left() == 0);
+    assert!(!daemon.stderr().contains("not-removed"), "{}", daemon.stderr());
+}
+
 fn says_code(daemon: &Daemon, args: &[&str]) -> Option<i32> {
     daemon.rota(args).status.code()
 }

@@ -107,7 +107,7 @@ impl Answer {
     }
 
     fn json(status: u16, body: &impl Serialize) -> Self {
-        match serde_json::to_vec(body) {
+        match super::record::harmless(body) {
             Ok(mut body) => {
                 body.push(b'\n');
                 Self::new(status, "application/json", body)
@@ -188,4 +188,20 @@ pub fn head(status: u16, content_type: &str, more: &str) -> String {
         "HTTP/1.1 {status} {reason}\r\n{content_type}Cache-Control: no-store\r\n\
          X-Content-Type-Options: nosniff\r\n{more}Connection: close\r\n\r\n"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn e75_no_answer_acts_on_a_terminal() {
+        // The end of what a run printed is a part of an answer.
+        let said = "ä\u{9b}3J\u{7f}\u{85}\u{1b}[2J\"\\";
+        let answer = Answer::ok(&serde_json::json!({"tail": said, "n": [1, null]}));
+        let text = String::from_utf8(answer.body.clone()).unwrap();
+        assert!(!text.trim_end().chars().any(char::is_control), "{text:?}");
+        let read: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((&read["tail"], &read["n"][0]), (&said.into(), &1.into()));
+    }
 }

@@ -114,8 +114,7 @@ impl Lead {
         match std::str::from_utf8(bytes) {
             Ok(text) => {
                 to.extend_from_slice(b"\"text\":");
-                // Those begin with the byte 0xc2; most lines have none of it.
-                match memchr::memchr2(0x7f, 0xc2, bytes).is_some() && text.contains(acts) {
+                match may_act(bytes) && text.contains(acts) {
                     false => serde_json::to_writer(&mut *to, text)?,
                     true => text.serialize(&mut Serializer::with_formatter(&mut *to, Harmless))?,
                 }
@@ -125,6 +124,22 @@ impl Lead {
         to.extend_from_slice(if open { b",\"open\":true}" } else { b"}" });
         Ok(())
     }
+}
+
+/// Bytes that may begin a character that acts, none of which stands outside of the strings of JSON: most texts have none.
+fn may_act(text: &[u8]) -> bool {
+    memchr::memchr2(0x7f, 0xc2, text).is_some()
+}
+
+/// A value as JSON that does nothing to the terminal of who looks at it. What jobs print stands in answers, too.
+pub fn harmless(value: &impl Serialize) -> serde_json::Result<Vec<u8>> {
+    let plain = serde_json::to_vec(value)?;
+    if !may_act(&plain) {
+        return Ok(plain);
+    }
+    let mut to = Vec::with_capacity(plain.len() + 64);
+    value.serialize(&mut Serializer::with_formatter(&mut to, Harmless))?;
+    Ok(to)
 }
 
 /// A terminal takes U+0080 to U+009F for the beginning of an escape sequence, and JSON lets them stand.

@@ -60,6 +60,8 @@ impl Engine {
     pub(super) fn edit(&mut self, edit: Edit, reply: Reply<Edited>) -> Result<(), Broken> {
         let name = edit.change.name().clone();
         let refused = match &edit.change {
+            // Its own wishes are no more than there are jobs, and nobody would come back with one that is refused.
+            Change::Remove(..) => None,
             _ if self.edits.0.len() >= MAX_EDITS => Some(busy()),
             Change::Disable(_) | Change::Reschedule(..) if self.state.pause_of(&name).is_some() => {
                 self.state.active(&name).err()

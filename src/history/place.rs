@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -86,6 +86,7 @@ pub fn open(path: &Path) -> Result<(Connection, Identity), Closed> {
         BESIDE[1..].iter().for_each(|end| drop(fs::remove_file(with(path, end))));
         create(path).map_err(failing)?;
     }
+    close_to_others(path).map_err(failing)?;
     let unclean = fs::metadata(with(path, "-wal")).is_ok_and(|meta| meta.len() > 0);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NOFOLLOW | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut conn = Connection::open_with_flags(path, flags)?;
@@ -155,6 +156,23 @@ fn judge(path: &Path) -> Result<(), Closed> {
 /// Lines of jobs are in it: nobody else's to read.
 fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path)
+}
+
+/// A copy that was put back, or an odd umask: lines of jobs are nobody else's to read then, either. A group that was given it
+/// may read on.
+fn close_to_others(path: &Path) -> io::Result<()> {
+    for file in BESIDE.map(|end| with(path, end)) {
+        let mode = match fs::symlink_metadata(&file) {
+            Ok(meta) if meta.is_file() => meta.mode() & 0o7777,
+            Ok(_) => continue,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        if mode & !0o640 != 0 {
+            fs::set_permissions(&file, fs::Permissions::from_mode(mode & 0o640))?;
+        }
+    }
+    Ok(())
 }
 
 /// Looks for damage, as long as there is time.

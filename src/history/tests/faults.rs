@@ -367,6 +367,23 @@ fn f90_a_link_or_a_file_of_somebody_else_is_not_opened() {
 }
 
 #[test]
+fn f90_a_history_that_others_could_read_is_closed_to_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let mode = |name: &str| std::fs::metadata(dir.path().join(name)).unwrap().permissions().mode() & 0o7777;
+    for (before, after) in [(0o644, 0o640), (0o666, 0o640), (0o640, 0o640), (0o600, 0o600)] {
+        let history = open(dir.path());
+        history.close();
+        // As it comes from a backup.
+        std::fs::set_permissions(dir.path().join("history.db"), PermissionsExt::from_mode(before)).unwrap();
+        let history = open(dir.path());
+        note(&history, [Row::Slot(slot("a", 0, missed()))]);
+        assert_eq!(["history.db", "history.db-wal", "history.db-shm"].map(mode), [after; 3], "{before:o}");
+        history.close();
+        std::fs::set_permissions(dir.path().join("history.db"), PermissionsExt::from_mode(0o600)).unwrap();
+    }
+}
+
+#[test]
 fn a_history_that_is_taken_away_begins_anew() {
     let dir = tempfile::tempdir().unwrap();
     let history = open(dir.path());
