@@ -26,13 +26,13 @@ pub use page::{End, Entry, Left, Page, Word, head, read};
 
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// Between two writings.
-const PAUSE: Duration = Duration::from_millis(250);
+const PAUSE: Duration = Duration::from_millis(20);
 /// Between two writings where nothing changes.
 const ALIVE: Duration = Duration::from_secs(60);
 /// How long the end of the engine waits for the last one.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// Longest file that is read, in bytes: every run with the longest name, and a hundred thousand slots.
-const LONGEST: u64 = 32 << 20;
+const LONGEST: u64 = 64 << 20;
 
 /// Called on the ledger's thread with the runs whose claims were written, or could not be.
 pub type Claimed = Box<dyn Fn(Vec<RunId>) + Send>;
