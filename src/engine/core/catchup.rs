@@ -199,6 +199,7 @@ impl State {
         // The clock was set back since these came due.
         for slot in slots.range(now.wall..).filter(|slot| **slot > now.wall) {
             self.jobs.make(name, Span { since: just_before(*slot), until: *slot });
+            self.jobs.leave_out(name, *slot, &self.watched);
         }
         if !self.jobs.made(name).is_empty() {
             self.note(Word::Made(name.clone(), self.jobs.made(name).to_vec()));

@@ -159,6 +159,10 @@ impl State {
         for (ticket, job) in requests.collect::<Vec<_>>() {
             self.expect(&ticket, &job.name, &Terms::of(&job));
         }
+        // An engine that dies while it tells may have told some of a job's runs and not the others.
+        let waited = self.going.iter().filter(|(_, going)| !going.waiting.is_empty());
+        let waited: Vec<JobName> = waited.map(|(name, _)| name.clone()).collect();
+        waited.iter().for_each(|name| self.carry(name));
         let idle = self.going.iter().filter(|(_, going)| going.runs.is_empty());
         let idle: Vec<JobName> = idle.map(|(name, _)| name.clone()).collect();
         for name in idle {

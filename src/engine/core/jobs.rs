@@ -159,6 +159,15 @@ impl Jobs {
         made.drain(..excess);
     }
 
+    /// A slot that was still to come is decided.
+    pub fn leave_out(&mut self, name: &JobName, slot: Timestamp, watched: &Watched) {
+        let is_next = self.entries.get(name).is_some_and(|entry| entry.next == Some(slot));
+        if is_next && let Some(mut entry) = self.take(name) {
+            entry.next = entry.undecided(slot, self.base, watched, self.made(name));
+            self.put(name.clone(), entry);
+        }
+    }
+
     /// What [`Self::make`] was told of a job.
     pub fn made(&self, name: &JobName) -> &[Span] {
         self.made.get(name).map_or(&[], Vec::as_slice)

@@ -549,3 +549,42 @@ fn an_attempt_that_the_warden_never_knew_is_not_lost_when_its_run_is_over() {
     world.write_ledger();
     assert_eq!(ledger::read(&world.disk, "").unwrap().lost(), [], "{}", world.disk);
 }
+
+#[test]
+fn a7_what_is_owed_of_a_future_that_was_none_runs_once() {
+    let mut world = World::with(vec![all("0 */10 * * * *", 9)]);
+    world.unwatched(Way::Suspend, 1861);
+    assert_eq!(world.ran("a"), [600]);
+    // 1200 and 1800 wait; the clock is set back before them, and the daemon dies.
+    world.set_clock(T0 + 900);
+    world.unwatched(Way::Kill, 5);
+    assert_eq!(world.one_by_one("a"), [1200, 1800], "they had come due");
+    world.pass(1600);
+    assert_eq!(world.one_by_one("a"), [2400]);
+    world.assert_no_slot_twice();
+}
+
+#[test]
+fn d73_an_engine_that_dies_while_it_tells_what_waits_leaves_it_to_all() {
+    for cut in 0..4 {
+        let mut world = World::with(vec![catching_up("a", "0 */10 * * * *", OnOverlap::Allow, CatchUpRule::All, 9)]);
+        world.unwatched(Way::Suspend, 1861);
+        world.start_all();
+        let (asked, effects) = world.state.start(&name("a"), "uid 0", world.now);
+        world.perform(effects);
+        world.start_all();
+        world.cut = Some(cut);
+        world.pass(540);
+        world.next_engine();
+        // The run that was told first goes first.
+        let first = world.runs_of("a").into_iter().find(|run| Ok(*run) != asked).unwrap();
+        world.end(first, Exit::Code(0));
+        world.drain_output(first);
+        world.next_engine();
+        world.end(asked.unwrap(), Exit::Code(0));
+        let runs = world.warden.runs.keys().copied().collect::<Vec<_>>();
+        runs.into_iter().for_each(|run| world.drain_output(run));
+        assert_eq!(world.one_by_one("a")[1..], [1800, 2400], "cut after {cut}");
+        world.assert_no_slot_twice();
+    }
+}
