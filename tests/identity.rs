@@ -125,7 +125,8 @@ fn c48_the_environment_is_built_from_nothing() {
         keys
     };
     let (_, out) = daemon.run("plain");
-    let promised = ["HOME", "LANG", "LOGNAME", "PATH", "ROTA_ATTEMPT", "ROTA_JOB", "ROTA_RUN_ID", "SHELL", "USER"];
+    let promised =
+        ["HOME", "LANG", "LOGNAME", "PATH", "ROTA_ATTEMPT", "ROTA_JOB", "ROTA_RUN_ID", "ROTA_TRIGGER", "SHELL", "USER"];
     assert_eq!(keys(&out), promised, "{out}");
     let (_, out) = daemon.run("own");
     assert!(out.contains("\nA=b c\n") || out.starts_with("A=b c\n"), "{out}");
